@@ -1,0 +1,1 @@
+"""What this project reads of other projects' graph formats."""

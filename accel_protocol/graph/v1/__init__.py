@@ -1,0 +1,1 @@
+"""Messages of `protos/accel/graph/v1`, generated; see protos/README.md."""

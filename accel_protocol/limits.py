@@ -1,0 +1,67 @@
+"""What one client may cost an accelerator: every bound, its unit and its reason, in one place.
+
+Both sides start from `DEFAULT_LIMITS`; an accelerator reports its own in GetCapabilities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accel_protocol.errors import LimitError
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+PROTOCOL_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Upper bounds, inclusive. The fields are those of `accel.v1.Limits`, a test holds them equal.
+
+    Attributes:
+        message_bytes: one message; far above a piece, far below what hurts a shared event loop.
+        piece_bytes: payload per message of a large call; 1 MiB measured fastest over TLS.
+        call_bytes: all tensors of one call in one direction; what one call may hold in memory.
+        call_tensors: tensors of one call in one direction; each costs a header and an array.
+        tensor_rank: dimensions; NumPy 1 stops at 32, TensorFlow's kernels far below.
+        tensor_elements: elements of one tensor; keeps sizes inside 64-bit arithmetic by far.
+        file_bytes: one file of a model bundle; the largest variable shards seen are a few GiB.
+        bundle_files: files of one bundle; a SavedModel has a handful, sharded ones hundreds.
+        manifest_bytes: one manifest; hundreds of files and thousands of names fit.
+        concurrent_runs: calls inside the engine at one time; more only contend for cores.
+        queued_runs: calls waiting for a place; beyond it waiting would outlast any patience.
+        streams: Run streams open at one time; each costs memory even when idle.
+        ticket_characters: a ticket is some 500 characters; longer ones are not ours.
+        metadata_bytes: metadata of one call; a ticket and little else.
+        store_bytes: a principal's files on disk.
+    """
+
+    message_bytes: int = 4 * MIB
+    piece_bytes: int = 1 * MIB
+    call_bytes: int = 4 * GIB
+    call_tensors: int = 1024
+    tensor_rank: int = 32
+    tensor_elements: int = 2**32
+    file_bytes: int = 8 * GIB
+    bundle_files: int = 1024
+    manifest_bytes: int = 1 * MIB
+    concurrent_runs: int = 16
+    queued_runs: int = 256
+    streams: int = 1024
+    ticket_characters: int = 4096
+    metadata_bytes: int = 16 * KIB
+    store_bytes: int = 64 * GIB
+
+    def check(self, name: str, actual: int) -> None:
+        """Raise LimitError when `actual` is above the limit called `name`."""
+        limit = getattr(self, name)
+        if actual > limit:
+            raise LimitError(
+                f"{name} is limited to {limit}, and this call has {actual}.",
+                fields={"name": name, "limit": str(limit), "actual": str(actual)},
+            )
+
+
+DEFAULT_LIMITS = Limits()
