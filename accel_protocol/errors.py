@@ -15,6 +15,7 @@
     │   └── VersionError          no protocol version in common
     └── UnavailableError          the world failed; the same call may succeed later
         ├── ConnectionLostError   unreachable, restarting, or cut off
+        ├── AnswerLostError           cut off while the call may have been running
         ├── BusyError             no room now; carries a hint when to come back
         ├── DeadlineError         (also TimeoutError) the call's time ran out
         ├── CancelledError        the caller gave up
@@ -179,6 +180,12 @@ class ConnectionLostError(UnavailableError):
     default_reason = "UNAVAILABLE"
 
 
+class AnswerLostError(UnavailableError):
+    """Cut off while the call may have been running; repeating it could run it twice."""
+
+    default_reason = "ANSWER_LOST"
+
+
 class BusyError(UnavailableError):
     """No room now: `fields["retry_after_ms"]` hints when to come back."""
 
@@ -278,7 +285,10 @@ REASONS: Mapping[str, Row] = {
     ),
     "SIGNATURE_MISMATCH": Row(CredentialsError, Status.UNAUTHENTICATED, 403, _ATTACH),
     "CLOCK_SKEW": Row(
-        CredentialsError, Status.UNAUTHENTICATED, 403, "Set this machine's clock (for instance NTP)."
+        CredentialsError,
+        Status.UNAUTHENTICATED,
+        403,
+        "Set this machine's clock.",
     ),
     "MISSING_TICKET": Row(CredentialsError, Status.UNAUTHENTICATED, 401, _TICKET),
     "INVALID_TICKET": Row(CredentialsError, Status.UNAUTHENTICATED, 401, _TICKET),
@@ -298,6 +308,12 @@ REASONS: Mapping[str, Row] = {
     ),
     "UNAVAILABLE": Row(
         ConnectionLostError, Status.UNAVAILABLE, 503, "Check that the daemon runs, and try again."
+    ),
+    "ANSWER_LOST": Row(
+        AnswerLostError,
+        Status.UNAVAILABLE,
+        503,
+        "The accelerator may have run this call; call again if running it twice does no harm.",
     ),
     "BUSY": Row(BusyError, Status.RESOURCE_EXHAUSTED, 503, "Try again after the hinted delay."),
     "DEADLINE_EXCEEDED": Row(
@@ -347,10 +363,9 @@ def from_wire(
     peer's refusal still has the right class.
     """
     known = reason if reason in REASONS else _reason_of_status(status)
-    exception = row_of(known).exception(
+    return row_of(known).exception(
         message, reason=known, remedy=remedy, request_id=request_id, fields=fields
     )
-    return exception
 
 
 def _reason_of_status(status: int | None) -> str:

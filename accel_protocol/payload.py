@@ -6,6 +6,7 @@ tensor only after its header passed the limits, and never copies a payload that 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -71,7 +72,7 @@ class Assembly:
 
     def _scatter(self, payload: memoryview) -> None:
         if self._parts is None:
-            self._parts = [memoryview(np.empty(h.size, np.uint8)) for h in self._headers]
+            self._parts = [np.empty(h.size, np.uint8).data for h in self._headers]
         while len(payload):
             room = self._parts[self._index][self._offset :]
             taken = min(len(room), len(payload))
@@ -102,6 +103,4 @@ class Assembly:
             return list(self._parts)
         view = memoryview(self._whole if self._whole is not None else b"")
         ends = np.cumsum([0, *(header.size for header in self._headers)]).tolist()
-        return [view[a:b] for a, b in zip(ends, ends[1:], strict=False)]
-
-
+        return [view[a:b] for a, b in itertools.pairwise(ends)]

@@ -57,7 +57,7 @@ def _raw_bytes(value: Array) -> memoryview:
         value = value.astype(value.dtype.newbyteorder("<"))
     flat = np.ascontiguousarray(value).reshape(-1)
     # Through uint8, because bfloat16 has no buffer format of its own.
-    return memoryview(flat.view(np.uint8))
+    return flat.view(np.uint8).data
 
 
 def _encode_strings(value: Array) -> bytes:

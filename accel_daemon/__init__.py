@@ -1,0 +1,1 @@
+"""The daemon: emulates the network-attached accelerator and the service around it."""

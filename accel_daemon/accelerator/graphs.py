@@ -1,0 +1,178 @@
+"""The graphs that are loaded, and loading them when someone asks.
+
+Work that blocks (verifying files, loading, running) happens on threads; all bookkeeping happens on
+the event loop, so none of it needs a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import psutil
+
+from accel_daemon.accelerator.residency import Residency
+from accel_daemon.accelerator.run_queue import RunQueue
+from accel_daemon.accelerator.run_stream import Call, Timing
+from accel_daemon.accelerator.store import BundleStore
+from accel_daemon.engines.engine import Engine, Graph
+from accel_protocol.errors import DeadlineError
+from accel_protocol.limits import Limits
+from accel_protocol.manifest import Manifest
+from accel_protocol.tensors import Array
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Loaded:
+    """One loaded graph and what is known of it. Times in seconds."""
+
+    graph_id: bytes
+    graph: Graph
+    memory_bytes: int
+    load_time: float
+    runs: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call brought."""
+
+    fetches: Mapping[str, Array]
+    timing: Timing
+    repeatable: bool
+
+
+class GraphTable:
+    """The loaded graphs of one principal."""
+
+    def __init__(
+        self, engine: Engine, store: BundleStore, limits: Limits, capacity_bytes: int | None = None
+    ) -> None:
+        self._engine, self._store = engine, store
+        self._residency = Residency(capacity_bytes)
+        self._queue = RunQueue(limits)
+        self._threads = ThreadPoolExecutor(limits.concurrent_runs, thread_name_prefix="run")
+        # One at a time, so that the memory a graph takes can be told from the process's growth.
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._loaded: dict[bytes, Loaded] = {}
+        self._loading: dict[bytes, asyncio.Future[Loaded]] = {}
+        self.loads = 0
+
+    @property
+    def loaded(self) -> list[Loaded]:
+        """What is loaded now."""
+        return list(self._loaded.values())
+
+    async def load(self, manifest: Manifest) -> Loaded:
+        """Load a graph whose manifest the caller has shown, and remember the manifest.
+
+        Raises:
+            ModelMissingError, ModelError: see BundleStore.bundle and Engine.load.
+        """
+        graph_id = manifest.graph_id()
+        if graph_id not in self._loaded:
+            await asyncio.to_thread(self._store.keep_manifest, manifest)
+        return await self._get(graph_id)
+
+    async def run(self, call: Call) -> Outcome:
+        """Run a call, loading its graph first when it is not.
+
+        Raises:
+            ModelMissingError, ModelError, BusyError, DeadlineError, FeedError, GraphError.
+        """
+        received = time.monotonic()
+        loaded = self._loaded.get(call.graph_id)
+        if loaded is None:
+            loaded = await _within(self._get(call.graph_id), call.timeout)
+        ready = time.monotonic()
+        self._residency.pin(call.graph_id)
+        try:
+            async with self._queue.place(_left(call.timeout, received)):
+                started = time.monotonic()
+                left = _left(call.timeout, received)
+                work: Callable[[], dict[str, Array]] = lambda: loaded.graph.run(call.feeds, left)  # noqa: E731
+                fetches = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._residency.unpin(call.graph_id)
+        loaded.runs += 1
+        timing = Timing(started - ready, time.monotonic() - started, ready - received)
+        return Outcome(fetches, timing, loaded.graph.repeatable)
+
+    async def _get(self, graph_id: bytes) -> Loaded:
+        if graph_id in self._loaded:
+            return self._loaded[graph_id]
+        if graph_id not in self._loading:
+            future = asyncio.get_running_loop().run_in_executor(
+                self._loader, self._load_from_store, graph_id
+            )
+            self._loading[graph_id] = future
+            future.add_done_callback(lambda done: self._keep(graph_id, done))
+        # Shielded, because others may wait for the same load when one caller gives up.
+        return await asyncio.shield(self._loading[graph_id])
+
+    def _load_from_store(self, graph_id: bytes) -> Loaded:
+        manifest = self._store.manifest(graph_id)
+        folder = self._store.bundle(manifest)
+        before, started = _resident_bytes(), time.monotonic()
+        graph = self._engine.load(folder, manifest)
+        took = time.monotonic() - started
+        grown = max(_resident_bytes() - before, sum(file.size for file in manifest.files))
+        return Loaded(graph_id, graph, grown, took)
+
+    def _keep(self, graph_id: bytes, done: asyncio.Future[Loaded]) -> None:
+        del self._loading[graph_id]
+        if done.cancelled() or done.exception() is not None:
+            return
+        loaded = done.result()
+        self._loaded[graph_id] = loaded
+        self.loads += 1
+        self._residency.add(graph_id, loaded.memory_bytes)
+        _log.info("loaded graph %s in %.2f s", graph_id.hex()[:12], loaded.load_time)
+        self._residency.pin(graph_id)
+        for victim in self._residency.to_evict():
+            self.unload(victim)
+        self._residency.unpin(graph_id)
+
+    def unload(self, graph_id: bytes) -> None:
+        """Forget a loaded graph; its files stay. Nothing happens when it is not loaded."""
+        loaded = self._loaded.pop(graph_id, None)
+        self._residency.remove(graph_id)
+        if loaded is not None:
+            loaded.graph.close()
+            _log.info("unloaded graph %s", graph_id.hex()[:12])
+
+    @property
+    def memory_bytes(self) -> int:
+        """Measured bytes of all loaded graphs."""
+        return self._residency.used_bytes
+
+
+async def _within(work: asyncio.Future[Loaded] | object, timeout: float | None) -> Loaded:
+    try:
+        return await asyncio.wait_for(work, timeout)  # type: ignore[arg-type]
+    except TimeoutError:
+        raise DeadlineError("The call's time ran out while its graph was loaded.") from None
+
+
+def _left(timeout: float | None, since: float) -> float | None:
+    """Seconds left of a time-out that began at `since`.
+
+    Raises:
+        DeadlineError: none.
+    """
+    if timeout is None:
+        return None
+    left = timeout - (time.monotonic() - since)
+    if left <= 0:
+        raise DeadlineError("The call's time ran out before it could run.")
+    return left
+
+
+def _resident_bytes() -> int:
+    return int(psutil.Process().memory_info().rss)

@@ -1,0 +1,132 @@
+"""One Run stream as a pure state machine: messages in, whole calls out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+
+from accel_protocol import frames, tensors
+from accel_protocol.errors import AcceleratorError, StreamError
+from accel_protocol.limits import Limits
+from accel_protocol.payload import Assembly, headers_from_wire
+from accel_protocol.tensors import Array
+from accel_protocol.v1 import accelerator_pb2 as pb
+
+
+@dataclass(frozen=True)
+class Call:
+    """One whole call.
+
+    Attributes:
+        call_id: the client's number for it.
+        graph_id: 32 bytes.
+        feeds: arrays by alias, views of the messages they came in.
+        timeout: seconds the client gives it, None for no bound.
+    """
+
+    call_id: int
+    graph_id: bytes
+    feeds: Mapping[str, Array]
+    timeout: float | None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Where a call's time went, in seconds."""
+
+    queue: float = 0.0
+    compute: float = 0.0
+    load: float = 0.0
+
+
+class CallReceiver:
+    """Puts the calls of one stream together, one after the other."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._call_id = 0
+        self._start: pb.RunStart | None = None
+        self._assembly: Assembly | None = None
+
+    def receive(self, message: bytes) -> Call | None:
+        """Take one message; the call when this message completed it.
+
+        Raises:
+            StreamError, LimitError, FeedError: the stream cannot go on.
+        """
+        self._limits.check("message_bytes", len(message))
+        frame = frames.decode(message)
+        assembly = self._begin(frame) if self._assembly is None else self._continue(frame)
+        if frame.payload is not None and not assembly.complete:
+            assembly.add(frame.payload)
+        return self._finish(assembly) if assembly.complete else None
+
+    def _begin(self, frame: frames.Frame) -> Assembly:
+        if frame.head is None:
+            raise StreamError("A call does not begin with its start.")
+        try:
+            start = pb.RunStart.FromString(bytes(frame.head))
+        except DecodeError:
+            raise StreamError("A call's start cannot be read.") from None
+        if len(start.graph_id) != 32:
+            raise StreamError("A graph id has 32 bytes.")
+        self._call_id, self._start = frame.call_id, start
+        self._assembly = Assembly(headers_from_wire(start.feeds), self._limits)
+        return self._assembly
+
+    def _continue(self, frame: frames.Frame) -> Assembly:
+        assert self._assembly is not None
+        if frame.call_id != self._call_id or frame.head is not None or frame.payload is None:
+            raise StreamError("A call begins before the one before it is whole.")
+        return self._assembly
+
+    def _finish(self, assembly: Assembly) -> Call:
+        assert self._start is not None
+        start, self._start, self._assembly = self._start, None, None
+        timeout = start.timeout_us / 1e6 if start.timeout_us else None
+        return Call(self._call_id, start.graph_id, assembly.arrays(writable=False), timeout)
+
+
+def answer(
+    call: Call, fetches: Mapping[str, Array], timing: Timing, repeatable: bool, limits: Limits
+) -> Iterator[bytes]:
+    """The messages that answer a call.
+
+    Raises:
+        LimitError: the fetches are larger than one call may be.
+    """
+    encoded = [tensors.encode(name, value) for name, value in fetches.items()]
+    limits.check("call_bytes", sum(header.size for header, _ in encoded))
+    result = pb.RunResult(
+        fetches=[
+            pb.TensorHeader(name=h.name, dtype=h.dtype, shape=h.shape, size=h.size)  # type: ignore[arg-type]
+            for h, _ in encoded
+        ],
+        timing=pb.Timing(
+            queue_us=int(timing.queue * 1e6),
+            compute_us=int(timing.compute * 1e6),
+            load_us=int(timing.load * 1e6),
+        ),
+        repeatable=repeatable,
+    )
+    payload = [data for _, data in encoded]
+    return frames.split(call.call_id, result.SerializeToString(), payload, limits.piece_bytes)
+
+
+def refusal(call_id: int, error: AcceleratorError) -> bytes:
+    """The message that answers a call with an error."""
+    return frames.encode(call_id, error=error_message(error).SerializeToString())
+
+
+def error_message(error: AcceleratorError) -> pb.Error:
+    """An error as it goes on the wire."""
+    return pb.Error(
+        reason=error.reason,
+        message=error.message,
+        remedy=error.remedy,
+        request_id=error.request_id,
+        fields=error.fields,
+        status=int(error.status),
+    )

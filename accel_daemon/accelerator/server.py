@@ -1,0 +1,114 @@
+"""The gRPC server of one accelerator: TLS, the service, health and reflection behind one gate."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from accel_daemon.accelerator.gate import Gate
+from accel_daemon.accelerator.service import AcceleratorService, handlers, refusing
+from accel_daemon.launch_order import LaunchOrder
+from accel_protocol.errors import AcceleratorError, ConfigurationError
+from accel_protocol.limits import Limits
+from accel_protocol.methods import SERVICE
+
+_HEALTH_SERVICES = ("", SERVICE)
+
+
+class GateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Refuses calls to methods that are not ours: health, reflection, and what does not exist.
+
+    The service's own handlers ask the gate themselves, because they need the ticket it returns.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], details: Any
+    ) -> Any:
+        """See grpc.aio.ServerInterceptor."""
+        if details.method.startswith(f"/{SERVICE}/"):
+            return await continuation(details)
+        try:
+            self._gate.admit(details.method, details.invocation_metadata or ())
+        except AcceleratorError as error:
+            return _refusing_handler(error)
+        return await continuation(details)
+
+
+def _refusing_handler(error: AcceleratorError) -> Any:
+    async def handle(_: Any, context: Any) -> None:
+        async def work(_: str) -> None:
+            raise error
+
+        await refusing(context, work)
+
+    return grpc.stream_stream_rpc_method_handler(handle)
+
+
+class AcceleratorServer:
+    """One listening server.
+
+    Raises:
+        ConfigurationError: the port cannot be had, or the certificate cannot be used.
+    """
+
+    def __init__(self, order: LaunchOrder, service: AcceleratorService, limits: Limits) -> None:
+        self._server = grpc.aio.server(
+            interceptors=(GateInterceptor(service.gate),), options=_options(limits)
+        )
+        self._server.add_generic_rpc_handlers((handlers(service),))
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        self._streams = service.gate.streams
+        self.port = self._listen(order)
+
+    def _listen(self, order: LaunchOrder) -> int:
+        pair = (order.private_key_pem.encode(), order.certificate_pem.encode())
+        try:
+            credentials = grpc.ssl_server_credentials([pair])
+            address = f"[{order.host}]" if ":" in order.host else order.host
+            port: int = self._server.add_secure_port(f"{address}:{order.port}", credentials)
+        except (RuntimeError, ValueError) as error:
+            raise ConfigurationError(
+                f"The accelerator cannot listen on {order.host}:{order.port}.",
+                remedy="Choose another port or end the program that has it.",
+            ) from error
+        return port
+
+    async def start(self) -> None:
+        """Accept requests, and say so in the health service."""
+        await self._server.start()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+
+    async def drain(self, grace: float) -> None:
+        """Turn health off, let running calls end within `grace` seconds, then stop."""
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._streams.end_idle()
+        await self._server.stop(grace)
+
+    async def _set_health(self, status: Any) -> None:
+        for name in _HEALTH_SERVICES:
+            await self._health.set(name, status)
+
+
+def _options(limits: Limits) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", limits.message_bytes),
+        ("grpc.max_send_message_length", limits.message_bytes),
+        ("grpc.max_metadata_size", limits.metadata_bytes),
+        ("grpc.max_concurrent_streams", limits.streams),
+        # With port sharing another process of this user could take part of the connections.
+        ("grpc.so_reuseport", 0),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+    ]

@@ -1,0 +1,332 @@
+"""`accel.v1.Accelerator` on grpc.aio: translates between the wire and the rooms behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from accel_daemon.accelerator import run_stream
+from accel_daemon.accelerator.gate import Gate
+from accel_daemon.accelerator.graphs import GraphTable, Loaded
+from accel_daemon.accelerator.run_stream import Call, CallReceiver
+from accel_daemon.accelerator.store import BundleStore, missing_files, principal_folder
+from accel_daemon.engines.engine import Engine, TensorSpec
+from accel_daemon.iam.tickets import Ticket
+from accel_daemon.launch_order import LaunchOrder
+from accel_daemon.version import VERSION
+from accel_protocol import manifest as manifests
+from accel_protocol.errors import AcceleratorError, InternalError, StreamError, VersionError
+from accel_protocol.limits import PROTOCOL_VERSION, Limits
+from accel_protocol.methods import ERROR_METADATA, METHODS, REQUEST_ID_METADATA, SERVICE
+from accel_protocol.v1 import accelerator_pb2 as pb
+
+_log = logging.getLogger(__name__)
+Context = Any  # grpc.aio.ServicerContext, which has no usable types
+
+
+@dataclass
+class Counters:
+    """Counted since the process started; the fields are those of `accel.v1.Counters`."""
+
+    uploaded_bytes: int = 0
+    uploaded_files: int = 0
+    loads: int = 0
+    runs: int = 0
+    failed_runs: int = 0
+    run_messages_in: int = 0
+    run_messages_out: int = 0
+    other_calls: int = 0
+
+
+@dataclass
+class Tenant:
+    """What one principal has here."""
+
+    store: BundleStore
+    graphs: GraphTable
+
+
+@dataclass
+class AcceleratorService:
+    """The methods of one accelerator. `gate` has admitted every call before it gets here."""
+
+    order: LaunchOrder
+    engine: Engine
+    limits: Limits
+    gate: Gate
+    counters: Counters = field(default_factory=Counters)
+    tenants: dict[str, Tenant] = field(default_factory=dict)
+
+    def tenant_of(self, ticket: Ticket) -> Tenant:
+        """The tenant a ticket speaks for; its store is opened at its first call."""
+        folder = principal_folder(ticket.account, ticket.principal)
+        if folder not in self.tenants:
+            store = BundleStore(Path(self.order.store) / folder, self.limits)
+            self.tenants[folder] = Tenant(store, GraphTable(self.engine, store, self.limits))
+        return self.tenants[folder]
+
+    async def get_capabilities(
+        self, tenant: Tenant, request: pb.GetCapabilitiesRequest
+    ) -> pb.GetCapabilitiesResponse:
+        """See GetCapabilities in the .proto file."""
+        if request.max_version and not (
+            request.min_version <= PROTOCOL_VERSION <= request.max_version
+        ):
+            raise VersionError(
+                f"This accelerator speaks version {PROTOCOL_VERSION} of the protocol, "
+                f"the client {request.min_version} to {request.max_version}."
+            )
+        return pb.GetCapabilitiesResponse(
+            min_version=PROTOCOL_VERSION,
+            max_version=PROTOCOL_VERSION,
+            accelerator_id=self.order.accelerator_id,
+            accelerator_type=self.order.accelerator_type,
+            limits=pb.Limits(**asdict(self.limits)),
+            engines=[self.engine.version],
+            sandbox="none",
+            daemon_version=VERSION,
+        )
+
+    async def find_missing(
+        self, tenant: Tenant, request: pb.FindMissingRequest
+    ) -> pb.FindMissingResponse:
+        """See FindMissing in the .proto file."""
+        self.limits.check("bundle_files", len(request.blobs))
+        for blob in request.blobs:
+            self.limits.check("file_bytes", blob.size)
+        digests = [_digest(blob) for blob in request.blobs]
+        missing = await asyncio.to_thread(missing_files, tenant.store, digests)
+        return pb.FindMissingResponse(
+            missing=[
+                pb.MissingBlob(sha256=bytes.fromhex(digest), committed_bytes=committed)
+                for digest, committed in missing
+            ]
+        )
+
+    async def upload(
+        self, tenant: Tenant, requests: AsyncIterator[pb.UploadRequest]
+    ) -> pb.UploadResponse:
+        """See Upload in the .proto file."""
+        stored: list[pb.Blob] = []
+        upload = None
+        try:
+            async for request in requests:
+                digest = _digest(request.blob)
+                if upload is None or upload.sha256 != digest:
+                    if upload is not None:
+                        upload.close()
+                    upload = await asyncio.to_thread(
+                        tenant.store.receive, digest, request.blob.size
+                    )
+                self.counters.uploaded_bytes += len(request.data)
+                if await asyncio.to_thread(upload.append, request.offset, request.data):
+                    self.counters.uploaded_files += 1
+                    stored.append(request.blob)
+                    upload.close()
+                    upload = None
+        finally:
+            if upload is not None:
+                upload.close()
+        _log.info("stored %d files (%d bytes)", len(stored), sum(b.size for b in stored))
+        return pb.UploadResponse(stored=stored)
+
+    async def load(self, tenant: Tenant, request: pb.LoadRequest) -> AsyncIterator[pb.LoadResponse]:
+        """See Load in the .proto file."""
+        if request.WhichOneof("graph") == "manifest":
+            manifest = manifests.parse(request.manifest, self.limits)
+        else:
+            manifest = tenant.store.manifest(request.graph_id)
+        yield pb.LoadResponse(progress=pb.LoadProgress(stage="loading"))
+        loaded = await tenant.graphs.load(manifest)
+        yield pb.LoadResponse(graph=_loaded_message(loaded, self.engine.version))
+
+    async def unload(self, tenant: Tenant, request: pb.UnloadRequest) -> pb.UnloadResponse:
+        """See Unload in the .proto file."""
+        tenant.graphs.unload(request.graph_id)
+        return pb.UnloadResponse()
+
+    async def list(self, tenant: Tenant, request: pb.ListRequest) -> pb.ListResponse:
+        """See List in the .proto file."""
+        return pb.ListResponse(
+            graphs=[
+                pb.GraphStatus(
+                    graph_id=entry.graph_id,
+                    memory_bytes=entry.memory_bytes,
+                    engine=self.engine.version,
+                    runs=entry.runs,
+                )
+                for entry in tenant.graphs.loaded
+            ],
+            counters=pb.Counters(**asdict(self.current_counters())),
+        )
+
+    def current_counters(self) -> Counters:
+        """The counters, with the loads that the graph tables count."""
+        self.counters.loads = sum(tenant.graphs.loads for tenant in self.tenants.values())
+        return self.counters
+
+    async def run(self, ticket: Ticket, context: Context, request_id: str) -> None:
+        """See Run in the .proto file."""
+        tenant = self.tenant_of(ticket)
+        receiver = CallReceiver(self.limits)
+        with self.gate.streams.entered(ticket):
+            while (message := await context.read()) is not grpc.aio.EOF:
+                self.counters.run_messages_in += 1
+                call = receiver.receive(message)
+                if call is not None:
+                    with self.gate.streams.busy():
+                        for answer in await self._answer(tenant, call, request_id):
+                            self.counters.run_messages_out += 1
+                            await context.write(answer)
+
+    async def _answer(self, tenant: Tenant, call: Call, request_id: str) -> Iterable[bytes]:
+        call_request_id = f"{request_id}-{call.call_id}"
+        try:
+            outcome = await tenant.graphs.run(call)
+            self.counters.runs += 1
+            return run_stream.answer(
+                call, outcome.fetches, outcome.timing, outcome.repeatable, self.limits
+            )
+        except Exception as failure:
+            error = self._typed(failure, call_request_id)
+            self.counters.failed_runs += error.reason != "MODEL_MISSING"
+            error.request_id = call_request_id
+            _log.info("refused %s: %s", call_request_id, error.reason)
+            return [run_stream.refusal(call.call_id, error)]
+
+    def _typed(self, failure: Exception, request_id: str) -> AcceleratorError:
+        if isinstance(failure, AcceleratorError):
+            return failure
+        _log.error("request %s failed", request_id, exc_info=failure)
+        return InternalError("The accelerator failed on this call.")
+
+
+def handlers(service: AcceleratorService) -> grpc.GenericRpcHandler:
+    """The gRPC handlers of all methods, each behind the gate."""
+    unary: dict[str, Unary] = {
+        "GetCapabilities": service.get_capabilities,
+        "FindMissing": service.find_missing,
+        "Upload": service.upload,
+        "Unload": service.unload,
+        "List": service.list,
+    }
+    table = {}
+    for name, method in METHODS.items():
+        if name == "Run":
+            # Messages stay bytes: `frames` reads them without a copy of the payload.
+            table[name] = grpc.stream_stream_rpc_method_handler(_guarded_run(service))
+            continue
+        codec = (method.request.FromString, method.response.SerializeToString)
+        if name == "Load":
+            table[name] = grpc.unary_stream_rpc_method_handler(_guarded_load(service), *codec)
+        elif method.client_streams:
+            table[name] = grpc.stream_unary_rpc_method_handler(
+                _guarded(service, method.path, unary[name]), *codec
+            )
+        else:
+            table[name] = grpc.unary_unary_rpc_method_handler(
+                _guarded(service, method.path, unary[name]), *codec
+            )
+    return grpc.method_handlers_generic_handler(SERVICE, table)
+
+
+Unary = Callable[[Tenant, Any], Awaitable[Any]]
+
+
+def _guarded(service: AcceleratorService, path: str, method: Unary) -> Any:
+    async def handle(request: Any, context: Context) -> Any:
+        async def work(request_id: str) -> Any:
+            service.counters.other_calls += 1
+            return await method(service.tenant_of(_ticket(service, path, context)), request)
+
+        return await refusing(context, work)
+
+    return handle
+
+
+def _guarded_load(service: AcceleratorService) -> Any:
+    async def handle(request: Any, context: Context) -> None:
+        async def work(request_id: str) -> None:
+            service.counters.other_calls += 1
+            ticket = _ticket(service, METHODS["Load"].path, context)
+            async for response in service.load(service.tenant_of(ticket), request):
+                await context.write(response)
+
+        await refusing(context, work)
+
+    return handle
+
+
+def _guarded_run(service: AcceleratorService) -> Any:
+    async def handle(_: Any, context: Context) -> None:
+        async def work(request_id: str) -> None:
+            ticket = _ticket(service, METHODS["Run"].path, context)
+            await service.run(ticket, context, request_id)
+
+        await refusing(context, work)
+
+    return handle
+
+
+def _ticket(service: AcceleratorService, path: str, context: Context) -> Ticket:
+    ticket = service.gate.admit(path, context.invocation_metadata() or ())
+    assert ticket is not None
+    return ticket
+
+
+async def refusing(context: Context, work: Callable[[str], Awaitable[Any]]) -> Any:
+    """Do the work of one call; every error leaves as a typed refusal with a request id."""
+    request_id = secrets.token_hex(8)
+    await context.send_initial_metadata(((REQUEST_ID_METADATA, request_id),))
+    try:
+        return await work(request_id)
+    except AcceleratorError as error:
+        await refuse(context, error, request_id)
+    except Exception:
+        _log.exception("request %s failed", request_id)
+        await refuse(context, InternalError("The accelerator failed on this call."), request_id)
+
+
+async def refuse(context: Context, error: AcceleratorError, request_id: str) -> None:
+    """End a call with a typed error."""
+    error.request_id = request_id
+    _log.info("refused %s: %s", error.request_id, error.reason)
+    trailer = ((ERROR_METADATA, run_stream.error_message(error).SerializeToString()),)
+    code = next(c for c in grpc.StatusCode if c.value[0] == int(error.status))
+    await context.abort(code, error.message, trailer)
+
+
+def _digest(blob: pb.Blob) -> str:
+    if len(blob.sha256) != 32:
+        raise StreamError("A digest has 32 bytes.")
+    return blob.sha256.hex()
+
+
+def _spec_message(spec: TensorSpec) -> pb.TensorSpec:
+    return pb.TensorSpec(
+        name=spec.name,
+        tensor=spec.tensor,
+        dtype=spec.dtype,  # type: ignore[arg-type]
+        shape=spec.shape or (),
+        unknown_rank=spec.shape is None,
+    )
+
+
+def _loaded_message(loaded: Loaded, engine: str) -> pb.LoadedGraph:
+    graph = loaded.graph
+    return pb.LoadedGraph(
+        graph_id=loaded.graph_id,
+        feeds=[_spec_message(spec) for spec in graph.feeds.values()],
+        fetches=[_spec_message(spec) for spec in graph.fetches.values()],
+        memory_bytes=loaded.memory_bytes,
+        load_us=int(loaded.load_time * 1e6),
+        engine=engine,
+        repeatable=graph.repeatable,
+    )

@@ -1,0 +1,188 @@
+"""A principal's model bundles on disk: files by digest, manifests by graph id.
+
+    blobs/<sha256>       whole, verified files
+    partial/<sha256>     files whose upload is not finished
+    manifests/<graph id> canonical manifests
+    bundles/<graph id>/  hard links into blobs, under the names the manifest gives them
+
+Clients never name a path: only digests, and names inside a bundle that the manifest's parser let
+through. A blob gets its place by an atomic rename after its digest was computed here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from accel_protocol import manifest as manifests
+from accel_protocol.errors import ModelError, ModelMissingError, StreamError
+from accel_protocol.limits import Limits
+from accel_protocol.manifest import BundleFile, Manifest
+
+_READ_BYTES = 1 << 20
+
+
+def principal_folder(account: str, principal: str) -> str:
+    """The folder name of a principal: a digest, so that no name can be anything but a name."""
+    return hashlib.sha256(f"{account}/{principal}".encode()).hexdigest()[:32]
+
+
+class BundleStore:
+    """The files of one principal below `root`, which is made when it is not there."""
+
+    def __init__(self, root: Path, limits: Limits) -> None:
+        self._limits = limits
+        self._blobs = root / "blobs"
+        self._partial = root / "partial"
+        self._manifests = root / "manifests"
+        self._bundles = root / "bundles"
+        for folder in (self._blobs, self._partial, self._manifests, self._bundles):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._verified: set[str] = set()
+
+    def has(self, sha256: str) -> bool:
+        """Whether the whole file is here."""
+        return (self._blobs / sha256).is_file()
+
+    def committed_bytes(self, sha256: str) -> int:
+        """How many bytes of an unfinished upload are here."""
+        try:
+            return (self._partial / sha256).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def used_bytes(self) -> int:
+        """Bytes of all files, finished or not."""
+        return sum(e.stat().st_size for d in (self._blobs, self._partial) for e in os.scandir(d))
+
+    def receive(self, sha256: str, size: int) -> BlobUpload:
+        """Go on with, or begin, the upload of a file.
+
+        Raises:
+            LimitError: the file, or the store with it, is too large.
+        """
+        self._limits.check("file_bytes", size)
+        self._limits.check("store_bytes", self.used_bytes() - self.committed_bytes(sha256) + size)
+        return BlobUpload(self._partial / sha256, self._blobs / sha256, sha256, size)
+
+    def keep_manifest(self, manifest: Manifest) -> None:
+        """Remember a manifest, so that its graph loads again without its client."""
+        path = self._manifests / manifest.graph_id().hex()
+        if not path.exists():
+            _write_atomically(path, manifest.canonical())
+
+    def manifest(self, graph_id: bytes) -> Manifest:
+        """The manifest of a graph this principal has shown before.
+
+        Raises:
+            ModelMissingError: it has not.
+        """
+        path = self._manifests / graph_id.hex()
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise _missing() from None
+        if hashlib.sha256(data).digest() != graph_id:
+            path.unlink(missing_ok=True)
+            raise _missing()
+        return manifests.parse(data, self._limits)
+
+    def bundle(self, manifest: Manifest) -> Path:
+        """A folder with the bundle's files under their own names; each digest was checked.
+
+        Raises:
+            ModelMissingError: a file is missing, or was damaged on disk and has been removed.
+        """
+        for file in manifest.files:
+            self._verify(file)
+        folder = self._bundles / manifest.graph_id().hex()
+        shutil.rmtree(folder, ignore_errors=True)
+        for file in manifest.files:
+            target = folder / file.name
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.link(self._blobs / file.sha256, target)
+        return folder
+
+    def _verify(self, file: BundleFile) -> None:
+        path = self._blobs / file.sha256
+        if not path.is_file():
+            raise _missing()
+        if file.sha256 in self._verified:
+            return
+        if path.stat().st_size != file.size or _sha256(path) != file.sha256:
+            path.unlink()
+            raise _missing()
+        self._verified.add(file.sha256)
+
+
+class BlobUpload:
+    """One file while it arrives. `close` it, whole or not; what arrived stays for later."""
+
+    def __init__(self, partial: Path, final: Path, sha256: str, size: int) -> None:
+        self._partial, self._final = partial, final
+        self.sha256, self._size = sha256, size
+        self._digest = hashlib.sha256()
+        if partial.exists():
+            _update_from_file(self._digest, partial)
+        self._stream = partial.open("ab")
+        self._offset = self._stream.tell()
+
+    def close(self) -> None:
+        """Stop receiving."""
+        self._stream.close()
+
+    def append(self, offset: int, data: bytes) -> bool:
+        """Take the next chunk; True when the file is whole, verified and in its place.
+
+        Raises:
+            StreamError: a gap, an overlap, an empty chunk, or more bytes than announced.
+            ModelError: the digest is not the announced one (DIGEST_MISMATCH).
+        """
+        if offset != self._offset:
+            raise StreamError(f"A chunk starts at {offset}, and {self._offset} was expected.")
+        if self._offset + len(data) > self._size:
+            raise StreamError(f"A file announced {self._size} bytes and sent more.")
+        if not data and self._size:
+            raise StreamError("A chunk carries no bytes.")
+        self._stream.write(data)
+        self._digest.update(data)
+        self._offset += len(data)
+        return self._offset == self._size and self._finish()
+
+    def _finish(self) -> bool:
+        self._stream.flush()
+        if self._digest.hexdigest() != self.sha256:
+            self._partial.unlink()
+            raise ModelError("A file's content has another digest.", reason="DIGEST_MISMATCH")
+        os.fsync(self._stream.fileno())
+        self._partial.replace(self._final)
+        return True
+
+
+def missing_files(store: BundleStore, digests: Iterable[str]) -> list[tuple[str, int]]:
+    """(digest, bytes already here) of each file that is not whole in the store."""
+    return [(d, store.committed_bytes(d)) for d in dict.fromkeys(digests) if not store.has(d)]
+
+
+def _missing() -> ModelMissingError:
+    return ModelMissingError("This accelerator does not hold the graph.")
+
+
+def _update_from_file(digest: hashlib._Hash, path: Path) -> None:
+    with path.open("rb") as stream:
+        while chunk := stream.read(_READ_BYTES):
+            digest.update(chunk)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    scratch = path.with_suffix(f".{os.getpid()}")
+    scratch.write_bytes(data)
+    scratch.replace(path)

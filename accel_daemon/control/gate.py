@@ -1,0 +1,201 @@
+"""The one gate in front of every route: who calls, and do the policies allow it.
+
+`PERMISSIONS` names every route there is. One that is served but not listed is refused, and a test
+holds the table against what the application really serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from aiohttp import web
+
+from accel_daemon.control.audit import AuditRecord, audit
+from accel_daemon.control.error_answers import REQUEST_ID_HEADER, error_answer
+from accel_daemon.control.service import SERVICE, Call, policies_of, set_call
+from accel_daemon.iam.authentication import authenticate
+from accel_protocol.errors import (
+    AcceleratorError,
+    AccessDeniedError,
+    CallError,
+    CredentialsError,
+    DeadlineError,
+    InternalError,
+    LimitError,
+    VersionError,
+)
+from accel_protocol.sigv4 import HttpRequest
+
+LOG = logging.getLogger("accel.control")
+
+MAX_BODY_BYTES = 64 * 1024
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Scope(Enum):
+    """What the policies are asked about."""
+
+    DAEMON = "the daemon; the gate asks"
+    ACCELERATOR = "an accelerator that the handler chooses; the handler asks"
+
+
+@dataclass(frozen=True)
+class Permission:
+    """The action that a route's caller must be allowed to do."""
+
+    action: str
+    scope: Scope = Scope.DAEMON
+
+
+PUBLIC = None
+
+PERMISSIONS: Mapping[tuple[str, str], Permission | None] = {
+    ("GET", "/healthz"): PUBLIC,
+    ("GET", "/status"): Permission("elastic-inference:GetStatus"),
+    ("POST", "/connect"): Permission("elastic-inference:Connect", Scope.ACCELERATOR),
+    ("POST", "/describe-accelerators"): Permission("elastic-inference:DescribeAccelerators"),
+}
+
+
+@web.middleware
+async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let a request through, or answer why not; also turns every error into an answer."""
+    request_id = str(uuid.uuid4())
+    try:
+        answer = await _admit(request, handler, request_id)
+    except AcceleratorError as error:
+        LOG.info("%s %s: %s", request_id, _route_name(request), error.reason)
+        return error_answer(error, request_id)
+    except web.HTTPException as error:
+        LOG.info("%s %s: HTTP %d", request_id, _route_name(request), error.status)
+        return error_answer(_of_http(error), request_id)
+    except Exception:
+        LOG.exception("%s %s: a defect", request_id, _route_name(request))
+        return error_answer(InternalError("The daemon failed at this request."), request_id)
+    answer.headers[REQUEST_ID_HEADER] = request_id
+    return answer
+
+
+async def _admit(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+    permission = _permission(request)
+    if permission is PUBLIC:
+        return await handler(request)
+    call = _identify(request, await _read_body(request), permission, request_id)
+    if permission.scope is Scope.DAEMON and not call.allows():
+        raise call.denied()
+    set_call(request, call)
+    answer = await handler(request)
+    if not call.evaluations:
+        raise InternalError("The daemon did not ask the policies about this request.")
+    return answer
+
+
+def _permission(request: web.Request) -> Permission | None:
+    """The entry of a request's route.
+
+    Raises:
+        VersionError: there is no such route.
+        AccessDeniedError: there is one, but the table does not list it.
+    """
+    resource = request.match_info.route.resource
+    if resource is None or request.match_info.http_exception is not None:
+        raise VersionError("There is no such operation.", reason="UNKNOWN_METHOD")
+    try:
+        return PERMISSIONS[request.method, resource.canonical]
+    except KeyError:
+        raise AccessDeniedError("This operation is not open to anyone.") from None
+
+
+async def _read_body(request: web.Request) -> bytes:
+    """The exact bytes of the body.
+
+    Raises:
+        LimitError: more than MAX_BODY_BYTES.
+        DeadlineError: the client takes too long to send it.
+    """
+    try:
+        async with asyncio.timeout(request.app[SERVICE].body_seconds):
+            return await request.read()
+    except TimeoutError:
+        raise DeadlineError("The request's body did not arrive in time.") from None
+
+
+def _identify(request: web.Request, body: bytes, permission: Permission, request_id: str) -> Call:
+    """Who calls.
+
+    Raises:
+        CredentialsError: it could not be proven; audited.
+    """
+    service = request.app[SERVICE]
+    identities = service.identities()
+
+    def find_secret(access_key_id: str) -> str | None:
+        found = identities.find_key(access_key_id)
+        return None if found is None else found[1].secret_access_key
+
+    try:
+        access_key_id = authenticate(
+            wire_request(request, body),
+            now=service.now(),
+            region=service.region,
+            find_secret=find_secret,
+        )
+        found = identities.find_key(access_key_id)
+        if found is None:
+            raise CredentialsError("The access key is unknown.", reason="SIGNATURE_MISMATCH")
+    except CredentialsError as error:
+        audit(AuditRecord("", permission.action, "*", False, error.reason, request_id))
+        raise
+    user = found[0]
+    policies = policies_of(user)
+    if policies is None:
+        LOG.error("the policies of user %s cannot be understood, so all is denied", user.name)
+    return Call(
+        service=service,
+        principal=identities.principal(user),
+        access_key_id=access_key_id,
+        action=permission.action,
+        body=body,
+        request_id=request_id,
+        policies=policies or (),
+    )
+
+
+def wire_request(request: web.Request, body: bytes) -> HttpRequest:
+    """The request exactly as it was on the wire, which is what was signed.
+
+    Raises:
+        CallError: the request's target is not a path.
+    """
+    target = request.raw_path
+    if not target.startswith("/"):
+        raise CallError("The request's target is not a path.", remedy="Send a path and a query.")
+    path, _, query = target.partition("?")
+    headers = tuple(
+        (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
+        for name, value in request.raw_headers
+    )
+    return HttpRequest(request.method, path, query, headers, body)
+
+
+def _of_http(error: web.HTTPException) -> AcceleratorError:
+    """An error of aiohttp's own as one of ours."""
+    if error.status == 413:
+        return LimitError(
+            "The request's body is too large.",
+            fields={"name": "body_bytes", "limit": str(MAX_BODY_BYTES)},
+        )
+    if error.status in (404, 405):
+        return VersionError("There is no such operation.", reason="UNKNOWN_METHOD")
+    return CallError("The request cannot be understood.")
+
+
+def _route_name(request: web.Request) -> str:
+    """Method and path template: never what a stranger wrote."""
+    resource = request.match_info.route.resource
+    return f"{request.method} {resource.canonical if resource else 'unknown route'}"

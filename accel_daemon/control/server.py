@@ -1,0 +1,113 @@
+"""The control endpoint as a whole: application, TLS, and limits on slow or large clients."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+
+from aiohttp import web
+
+from accel_daemon.control.connect import connect
+from accel_daemon.control.describe import describe_accelerators
+from accel_daemon.control.gate import MAX_BODY_BYTES, gate
+from accel_daemon.control.service import SERVICE, ControlService
+from accel_daemon.control.status import healthz, status
+from accel_daemon.pki.authority import Authority, issue_leaf
+from accel_daemon.supervisor.addresses import alternative_names
+from accel_protocol.errors import ConfigurationError
+
+MAX_HEADER_LINE_BYTES = 8190
+# Also ends a connection that does not send a whole request head within this time.
+IDLE_CONNECTION_SECONDS = 30.0
+SHUTDOWN_SECONDS = 2.0
+
+
+def build_app(service: ControlService) -> web.Application:
+    """The application with all routes, each behind the gate."""
+    app = web.Application(middlewares=[gate], client_max_size=MAX_BODY_BYTES)
+    app[SERVICE] = service
+    app.router.add_get("/healthz", healthz, allow_head=False)
+    app.router.add_get("/status", status, allow_head=False)
+    app.router.add_post("/connect", connect)
+    app.router.add_post("/describe-accelerators", describe_accelerators)
+    return app
+
+
+def server_context() -> ssl.SSLContext:
+    """A TLS context for servers, TLS 1.2 or newer, still without a certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def load_leaf(
+    context: ssl.SSLContext,
+    authority: Authority,
+    hosts: tuple[str, ...],
+    now: datetime,
+    folder: Path,
+) -> None:
+    """Give a context a fresh certificate for these hosts; connections made from then on show it.
+
+    Args:
+        context: of the running server, or a new one.
+        authority: who signs it.
+        hosts: names or addresses besides localhost and loopback.
+        now: aware time of issue.
+        folder: a private one: Python reads keys from files only, so the key lies there, with mode
+            0600, while it is read.
+    """
+    names = alternative_names(*hosts)
+    leaf = issue_leaf(
+        authority,
+        name="localhost",
+        dns_names=names.dns_names,
+        ip_addresses=names.ip_addresses,
+        now=now,
+    )
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".leaf-") as file:
+        file.write(leaf.private_key_pem + leaf.certificate_pem)
+        file.flush()
+        context.load_cert_chain(file.name)
+
+
+@asynccontextmanager
+async def serving(
+    app: web.Application,
+    host: str,
+    port: int,
+    context: ssl.SSLContext | None = None,
+    idle_seconds: float = IDLE_CONNECTION_SECONDS,
+) -> AsyncIterator[int]:
+    """Serve an application; gives the port, and stops serving at the end.
+
+    Raises:
+        ConfigurationError: the address cannot be listened on.
+    """
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=idle_seconds,
+        max_line_size=MAX_HEADER_LINE_BYTES,
+        max_field_size=MAX_HEADER_LINE_BYTES,
+        auto_decompress=False,  # signatures are over the bytes as they were sent
+        shutdown_timeout=SHUTDOWN_SECONDS,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, ssl_context=context)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigurationError(
+                f"Port {port} of {host} cannot be listened on: {error.strerror}.",
+                remedy="Stop what uses it, or choose another --host or --port.",
+            ) from None
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,88 @@
+"""The protocol every engine implements, and the table of engines."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from accel_protocol.errors import ConfigurationError
+from accel_protocol.manifest import Manifest
+from accel_protocol.tensors import Array
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One named feed or fetch: alias, tensor in the graph, dtype number, shape.
+
+    `shape` is None for an unknown rank; -1 in it stands for an unknown size.
+    """
+
+    name: str
+    tensor: str
+    dtype: int
+    shape: tuple[int, ...] | None
+
+
+class Graph(Protocol):
+    """One loaded graph. `run` may be called from several threads at once."""
+
+    feeds: Mapping[str, TensorSpec]
+    fetches: Mapping[str, TensorSpec]
+    repeatable: bool
+    """Whether running again with equal feeds changes no state."""
+
+    def run(self, feeds: Mapping[str, Array], timeout: float | None) -> dict[str, Array]:
+        """All fetches for these feeds; feeds left out are not fed.
+
+        Args:
+            feeds: by alias, of the spec's dtype or one that converts to it.
+            timeout: seconds until the engine stops the work, None for no bound.
+
+        Raises:
+            FeedError: an unknown alias, or a value that does not convert.
+            GraphError: the graph failed.
+            DeadlineError: the time ran out and the work was stopped.
+        """
+
+    def close(self) -> None:
+        """Free what the graph holds; running calls end with an error."""
+
+
+class Engine(Protocol):
+    """One framework, opened in this process."""
+
+    version: str
+    """Name and version, for instance "tensorflow 2.21.0"."""
+
+    def load(self, folder: Path, manifest: Manifest) -> Graph:
+        """Load the bundle whose files lie in `folder`.
+
+        Raises:
+            ModelError: the bundle cannot be loaded; the message says why, without any path.
+        """
+
+
+_ENGINES = {"tensorflow": "accel_daemon.engines.tensorflow"}
+
+
+def open_engine(name: str) -> Engine:
+    """Import the engine's framework and make it ready.
+
+    Raises:
+        ConfigurationError: no such engine (NOT_CONFIGURED), or not installed (ENGINE_MISSING).
+    """
+    if name not in _ENGINES:
+        known = ", ".join(sorted(_ENGINES))
+        raise ConfigurationError(f"There is no engine {name!r}.", remedy=f"Use one of: {known}.")
+    try:
+        engine: Engine = importlib.import_module(_ENGINES[name]).open_engine()
+    except ImportError as error:
+        raise ConfigurationError(
+            f"The engine {name} is not installed: importing {error.name or 'it'} failed.",
+            reason="ENGINE_MISSING",
+            remedy="pip install 'elastic-accelerator[daemon]' on the accelerator's host.",
+        ) from error
+    return engine

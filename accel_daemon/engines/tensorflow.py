@@ -1,0 +1,196 @@
+"""The TensorFlow engine: SavedModels of TensorFlow 1 and 2, each in a Session of its own.
+
+A Session, not the eager runtime, for two reasons: any tensor can be fed and fetched by name, and
+variables of equal names in different models never meet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.client import pywrap_tf_session as tf_session
+
+from accel_daemon.engines import tensorflow_state
+from accel_daemon.engines.engine import TensorSpec
+from accel_protocol import dtypes, manifest
+from accel_protocol.errors import (
+    AcceleratorError,
+    CancelledError,
+    DeadlineError,
+    FeedError,
+    GraphError,
+    ModelError,
+)
+from accel_protocol.manifest import Manifest
+from accel_protocol.tensors import Array
+
+_MESSAGE_CHARACTERS = 2000
+_PATH = re.compile(r"(?<![\w}.:/-])(?:\w+:/)?/(?:[^\s/'\"]+/)+[^\s'\"]*")
+
+
+class TensorFlowEngine:
+    """TensorFlow in this process."""
+
+    version = f"tensorflow {tf.__version__}"
+
+    def load(self, folder: Path, manifest_: Manifest) -> TensorFlowGraph:
+        """See `Engine.load`."""
+        if manifest_.format != manifest.SAVED_MODEL:
+            raise ModelError(f"TensorFlow cannot load the format {manifest_.format!r}.")
+        session = tf.compat.v1.Session(graph=tf.Graph(), config=_session_config())
+        try:
+            return _load_saved_model(session, folder, manifest_)
+        except AcceleratorError:
+            session.close()
+            raise
+        except Exception as error:
+            session.close()
+            raise ModelError(f"TensorFlow cannot load this model: {_safe_text(error)}") from error
+
+
+def open_engine() -> TensorFlowEngine:
+    """TensorFlow, warm: its first Session is paid for here and not by the first caller."""
+    with tf.compat.v1.Session(graph=tf.Graph(), config=_session_config()) as session:
+        session.run(tf.constant(0))
+    return TensorFlowEngine()
+
+
+def _session_config() -> Any:
+    # Growth, because several accelerators may share one GPU.
+    gpu = tf.compat.v1.GPUOptions(allow_growth=True)
+    return tf.compat.v1.ConfigProto(allow_soft_placement=True, gpu_options=gpu)
+
+
+def _load_saved_model(session: Any, folder: Path, manifest_: Manifest) -> TensorFlowGraph:
+    selection = manifest_.selection
+    with session.graph.as_default():
+        meta_graph = tf.compat.v1.saved_model.load(session, list(selection.tags), str(folder))
+    feeds, fetches = dict(selection.feeds), dict(selection.fetches)
+    if selection.signature is not None:
+        feeds, fetches = _signature_tensors(meta_graph, selection.signature)
+    if not fetches:
+        raise ModelError("The selection names no fetches.")
+    repeatable = tensorflow_state.is_repeatable(meta_graph.graph_def, fetches.values())
+    return TensorFlowGraph(session, feeds, fetches, repeatable)
+
+
+def _signature_tensors(meta_graph: Any, key: str) -> tuple[dict[str, str], dict[str, str]]:
+    if key not in meta_graph.signature_def:
+        known = ", ".join(sorted(meta_graph.signature_def))
+        raise ModelError(f"The model has no signature {key!r}; it has: {known}.")
+    signature = meta_graph.signature_def[key]
+    return (
+        {alias: info.name for alias, info in signature.inputs.items()},
+        {alias: info.name for alias, info in signature.outputs.items()},
+    )
+
+
+class TensorFlowGraph:
+    """One SavedModel's graph with a fixed set of named feeds and fetches."""
+
+    def __init__(
+        self, session: Any, feeds: Mapping[str, str], fetches: Mapping[str, str], repeatable: bool
+    ) -> None:
+        self._session = session
+        self._outputs: dict[str, Any] = {}
+        self.feeds = {alias: self._spec(alias, name) for alias, name in feeds.items()}
+        self.fetches = {alias: self._spec(alias, name) for alias, name in fetches.items()}
+        self.repeatable = repeatable
+        # The graph is complete; Session.run would check that again at every call.
+        session._extend_graph()
+
+    def _spec(self, alias: str, name: str) -> TensorSpec:
+        try:
+            tensor = self._session.graph.get_tensor_by_name(name)
+        except (KeyError, ValueError) as error:
+            raise ModelError(f"The graph has no tensor {name!r}.") from error
+        self._outputs[tensor.name] = tensor._as_tf_output()
+        dtype = tensor.dtype.base_dtype.as_datatype_enum
+        return TensorSpec(alias, tensor.name, dtype, _shape(tensor.shape))
+
+    def run(self, feeds: Mapping[str, Array], timeout: float | None) -> dict[str, Array]:
+        """See `Graph.run`."""
+        values = {self._fed(alias).tensor: self._convert(alias, v) for alias, v in feeds.items()}
+        fetched = list(dict.fromkeys(s.tensor for s in self.fetches.values()))
+        # TensorFlow refuses to fetch what is fed; the answer is the fed value.
+        wanted = [tensor for tensor in fetched if tensor not in values]
+        results = dict(zip(wanted, self._call(values, wanted, timeout), strict=True))
+        return {
+            alias: _as_array(results.get(spec.tensor, values.get(spec.tensor)), spec.dtype)
+            for alias, spec in self.fetches.items()
+        }
+
+    def _fed(self, alias: str) -> TensorSpec:
+        if alias not in self.feeds:
+            raise FeedError(f"The graph has no feed {alias!r}; it has: {sorted(self.feeds)}.")
+        return self.feeds[alias]
+
+    def _convert(self, alias: str, value: Array) -> Array:
+        number = self.feeds[alias].dtype
+        wanted = dtypes.numpy_of(number)
+        if value.dtype == wanted:
+            return value
+        if dtypes.STRING in (number, dtypes.number_of(value.dtype)):
+            raise FeedError(f"Feed {alias!r} has to be of dtype {dtypes.name_of(number)}.")
+        return value.astype(wanted)
+
+    def _call(self, values: Mapping[str, Array], wanted: list[str], timeout: float | None) -> Any:
+        if not wanted:
+            return []
+        options = _run_options(timeout)
+        feed = {self._outputs[name]: value for name, value in values.items()}
+        fetch = [self._outputs[name] for name in wanted]
+        try:
+            # Session.run with its Python-side shape check left out: a fed tensor cuts the graph,
+            # and what its placeholder once declared does not matter any more.
+            return self._session._call_tf_sessionrun(options, feed, fetch, [], None)
+        except tf.errors.OpError as error:
+            raise _typed(error) from error
+        finally:
+            if options is not None:
+                tf_session.TF_DeleteBuffer(options)
+
+    def close(self) -> None:
+        """See `Graph.close`."""
+        self._session.close()
+
+
+def _shape(shape: Any) -> tuple[int, ...] | None:
+    if shape.rank is None:
+        return None
+    return tuple(-1 if size is None else size for size in shape.as_list())
+
+
+def _run_options(timeout: float | None) -> Any:
+    """A native buffer with RunOptions, to be freed by the caller; None without a time-out."""
+    if timeout is None:
+        return None
+    milliseconds = max(1, int(timeout * 1000))
+    options = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds)
+    return tf_session.TF_NewBufferFromString(options.SerializeToString())
+
+
+def _as_array(value: Any, dtype: int) -> Array:
+    # A scalar comes back as bytes or a NumPy scalar.
+    return np.asarray(value, dtype=dtypes.numpy_of(dtype))
+
+
+def _typed(error: Any) -> AcceleratorError:
+    text = _safe_text(error)
+    if isinstance(error, tf.errors.DeadlineExceededError):
+        return DeadlineError("The graph was stopped: the call's time ran out.")
+    if isinstance(error, tf.errors.CancelledError):
+        return CancelledError("The graph was stopped.")
+    return GraphError(f"{type(error).__name__}: {text}")
+
+
+def _safe_text(error: Exception) -> str:
+    """TensorFlow's message without the trace of Python frames and without paths of this host."""
+    message = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    message = message.split("\n\nOriginal stack trace", 1)[0].split("\nDefined at", 1)[0]
+    return _PATH.sub("<path>", message)[:_MESSAGE_CHARACTERS].strip()

@@ -1,0 +1,375 @@
+"""One supervised accelerator: its process is started, watched, started again and ended here.
+
+Decisions come from `life_cycle` and `tenancy`. The port stays the same over restarts, so endpoints
+that clients know stay valid; certificate and key are new at every start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from accel_daemon.home import AcceleratorFolders, make_private_folder
+from accel_daemon.launch_order import LaunchOrder, Notice, Report
+from accel_daemon.pki.authority import Authority, issue_leaf
+from accel_daemon.supervisor import life_cycle, tenancy
+from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
+from accel_daemon.supervisor.addresses import alternative_names, endpoint
+from accel_daemon.supervisor.launcher import Launcher, RunningProcess
+from accel_daemon.supervisor.life_cycle import Event, State
+from accel_daemon.supervisor.process_reports import printable, read_report
+from accel_daemon.supervisor.tenancy import Assignment, Granted, NeedsRestart, Tenancy
+from accel_protocol.errors import ConfigurationError
+
+LOG = logging.getLogger("accel.supervisor")
+
+START_SECONDS = 180.0  # importing an engine on a busy machine takes a minute at worst
+TERMINATE_SECONDS = 5.0
+SEND_SECONDS = 5.0
+# The key exists only in the process's memory and is replaced at every start.
+CERTIFICATE_DAYS = 397
+# Revocations are told again to a process that starts within the life of the tickets they end.
+_REVOCATION_SECONDS = tenancy.TICKET_SECONDS + 300
+# Changes by itself, without a client doing anything.
+_IDLE_COUNTERS = frozenset({"memory_bytes"})
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Which accelerator it is, and where it listens.
+
+    Attributes:
+        accelerator_id: "eia-" and 32 hexadecimal digits.
+        ordinal: its place on this daemon, from 0.
+        spec: type, engine and interpreter.
+        folders: its store and its scratch folder.
+        listen_host: address to listen on.
+        advertised_host: host that clients are told.
+        port: where to listen; 0 lets the system choose once.
+    """
+
+    accelerator_id: str
+    ordinal: int
+    spec: AcceleratorSpec
+    folders: AcceleratorFolders
+    listen_host: str
+    advertised_host: str
+    port: int = 0
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What every accelerator's process gets its identity and its trust from."""
+
+    authority: Authority = field(repr=False)
+    ticket_public_key_pem: str
+
+
+class AcceleratorProcess:
+    """One accelerator of this daemon. Use it from one event loop only.
+
+    Attributes:
+        placement: which one it is.
+        state: where its process is in its life.
+        tenancy: who has it.
+        counters: the latest that the running process reported.
+        restarts: how often its process was started again.
+        port: where it listens; 0 until it was ready for the first time.
+        pid: of the running process, else None.
+    """
+
+    def __init__(
+        self,
+        placement: Placement,
+        trust: Trust,
+        launcher: Launcher,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.placement = placement
+        self.state = State.STARTING
+        self.tenancy = Tenancy()
+        self.counters: dict[str, int] = {}
+        self.restarts = 0
+        self.port = placement.port
+        self._trust = trust
+        self._launcher = launcher
+        self._clock = clock
+        self._process: RunningProcess | None = None
+        self._failures = 0
+        self._failure = ""
+        self._ready_at: float | None = None
+        self._last_active = clock()
+        self._revoked: dict[tuple[str, str], float] = {}
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._life: asyncio.Task[None] | None = None
+        self._first_outcome: asyncio.Future[None] | None = None
+
+    @property
+    def id(self) -> str:
+        """The accelerator's id."""
+        return self.placement.accelerator_id
+
+    @property
+    def pid(self) -> int | None:
+        """The running process's id."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def endpoint(self) -> str:
+        """HOST:PORT that clients use."""
+        return endpoint(self.placement.advertised_host, self.port)
+
+    def start(self) -> None:
+        """Start the process and watch over it until `drain`."""
+        self._first_outcome = asyncio.get_running_loop().create_future()
+        self._life = asyncio.create_task(self._live())
+
+    async def wait_ready(self) -> None:
+        """Wait until it accepts requests for the first time.
+
+        Raises:
+            ConfigurationError: its first start failed; the message says why.
+        """
+        assert self._first_outcome is not None
+        await asyncio.shield(self._first_outcome)
+
+    def preview(self, principal: str) -> Assignment:
+        """What `assign` would answer to a principal's ARN."""
+        now = self._clock()
+        busy = self.counters.get("streams", 0) + self.counters.get("calls", 0)
+        return tenancy.assign(self.tenancy, principal, now, busy, now - self._last_active)
+
+    def assign(self, principal: str) -> Assignment:
+        """Give it to a principal if that is possible; for a new tenant the process is ended."""
+        answer = self.preview(principal)
+        if isinstance(answer, Granted | NeedsRestart):
+            self.tenancy = answer.tenancy
+            self._last_active = self._clock()
+        if isinstance(answer, NeedsRestart):
+            self._start_afresh()
+        return answer
+
+    async def revoke(self, access_key_ids: Iterable[str], principals: Iterable[str]) -> None:
+        """End all tickets of these keys and principals, also for processes started later."""
+        until = self._clock() + _REVOCATION_SECONDS
+        keys, names = tuple(access_key_ids), tuple(principals)
+        self._revoked.update({("key", key): until for key in keys})
+        self._revoked.update({("principal", name): until for name in names})
+        if self._process is not None:
+            await self._send(self._process, Notice("revoke", keys, names).to_line())
+
+    async def drain(self, seconds: float) -> None:
+        """End for good: let calls finish for some seconds, then SIGTERM, then SIGKILL."""
+        has_work = self.state is State.READY
+        self._apply(Event.DRAIN)
+        self._wake.set()
+        if self._process is not None and has_work:
+            await self._send(self._process, Notice("drain").to_line())
+            if await self._ends_within(seconds):
+                return
+        if self._process is not None:
+            await self._end(self._process)
+        if self._life is not None:
+            await self._life
+
+    async def _live(self) -> None:
+        while not self._is_over():
+            try:
+                await self._run_process()
+            except (OSError, ConfigurationError) as error:
+                self._never_ran(str(error))
+            except Exception:  # One accelerator's defect must not end the watch over it.
+                LOG.exception("accelerator %s: a defect in the supervisor", self.id)
+                self._never_ran("of a defect in the supervisor")
+            await self._back_off()
+            self.restarts += not self._is_over()
+
+    def _is_over(self) -> bool:
+        return self.state is State.STOPPED
+
+    async def _run_process(self) -> None:
+        make_private_folder(self.placement.folders.store)
+        order = self._order()
+        process = await self._launcher.start(
+            self.placement.spec.python, self.placement.folders.scratch
+        )
+        self._process = process
+        if self.state is not State.STARTING or order.tenancy != self.tenancy.number:
+            process.kill()  # Overtaken by a drain or another tenant while it was launched.
+        LOG.info("accelerator %s: started as process %d", self.id, process.pid)
+        timer = asyncio.get_running_loop().call_later(START_SECONDS, self._give_up, process)
+        reader = asyncio.create_task(self._talk(process, order))
+        try:
+            status = await process.wait()
+            await asyncio.wait([reader], timeout=1.0)
+        finally:
+            timer.cancel()
+            reader.cancel()
+        self._exited(f"ended with exit status {status}")
+
+    async def _talk(self, process: RunningProcess, order: LaunchOrder) -> None:
+        await self._send(process, order.to_line())
+        revocations = self._live_revocations()
+        if revocations is not None:
+            await self._send(process, revocations.to_line())
+        try:
+            while line := await process.receive():
+                self._hear(process, line)
+        except ValueError:
+            LOG.warning("accelerator %s: wrote a line that is too long", self.id)
+        # It closed its output, or broke the protocol: without reports it cannot be watched.
+        await self._end(process)
+
+    def _hear(self, process: RunningProcess, line: bytes) -> None:
+        report = read_report(line)
+        if report is None:
+            text = printable(line[:200].decode(errors="replace"))
+            LOG.warning("accelerator %s: wrote what is no report: %s", self.id, text)
+        elif report.kind == "ready":
+            self._became_ready(process, report)
+        elif report.kind == "failed":
+            self._report_failure(report.message or "it said that it cannot start")
+            self._spawn(self._end(process))
+        else:
+            self._note_counters(report.counters)
+
+    def _became_ready(self, process: RunningProcess, report: Report) -> None:
+        if self.state is not State.STARTING:
+            return
+        if self.port not in (0, report.port):
+            self._report_failure(f"it listens on port {report.port} instead of {self.port}")
+            self._spawn(self._end(process))
+            return
+        self.port = report.port
+        self._ready_at = self._clock()
+        self._note_counters(report.counters)
+        self._apply(Event.REPORTED_READY)
+        if self._first_outcome is not None and not self._first_outcome.done():
+            self._first_outcome.set_result(None)
+
+    def _note_counters(self, counters: dict[str, int]) -> None:
+        old, self.counters = self.counters, counters
+        if any(old.get(name) != counters[name] for name in counters.keys() - _IDLE_COUNTERS):
+            self._last_active = self._clock()
+
+    def _report_failure(self, why: str) -> None:
+        self._failure = printable(why)
+        LOG.error("accelerator %s: %s", self.id, self._failure)
+        self._apply(Event.REPORTED_FAILED)
+
+    def _never_ran(self, why: str) -> None:
+        self._report_failure(f"it could not be started: {why}")
+        self._exited("never ran")
+
+    def _exited(self, how: str) -> None:
+        by_itself = self.state not in (State.RESTARTING, State.DRAINING)
+        self._process, self.counters = None, {}
+        if by_itself:
+            healthy = 0.0 if self._ready_at is None else self._clock() - self._ready_at
+            self._failures = life_cycle.failures_after_exit(self._failures, healthy)
+            LOG.warning("accelerator %s: %s", self.id, how)
+        self._ready_at = None
+        self._apply(Event.EXITED)
+        self._fail_first_start(self._failure or f"its process {how}")
+        self._failure = ""
+
+    def _fail_first_start(self, why: str) -> None:
+        if self._first_outcome is None or self._first_outcome.done():
+            return
+        if self.state is State.STARTING:
+            return
+        spec = self.placement.spec
+        self._first_outcome.set_exception(
+            ConfigurationError(
+                f"Accelerator {self.id} ({spec.type}, engine {spec.engine}) cannot start: {why}",
+                remedy="Correct that, or choose another --accelerator; its own messages are above.",
+            )
+        )
+
+    async def _back_off(self) -> None:
+        if self.state is not State.BACKING_OFF:
+            return
+        delay = life_cycle.restart_delay(self._failures)
+        LOG.info("accelerator %s: starts again in %.1f s", self.id, delay)
+        try:
+            await asyncio.wait_for(self._wake.wait(), delay)
+        except TimeoutError:
+            self._apply(Event.DELAY_OVER)
+
+    def _start_afresh(self) -> None:
+        self._apply(Event.TENANT_CHANGED)
+        if self._process is not None:
+            self._spawn(self._end(self._process))
+
+    def _give_up(self, process: RunningProcess) -> None:
+        if self.state is State.STARTING:
+            self._report_failure(f"it was not ready within {START_SECONDS:.0f} seconds")
+            process.kill()
+
+    async def _end(self, process: RunningProcess) -> None:
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), TERMINATE_SECONDS)
+        except TimeoutError:
+            LOG.warning("accelerator %s: did not end, and is killed", self.id)
+            process.kill()
+
+    async def _ends_within(self, seconds: float) -> bool:
+        assert self._life is not None
+        done, _ = await asyncio.wait([self._life], timeout=seconds)
+        return bool(done)
+
+    async def _send(self, process: RunningProcess, line: bytes) -> None:
+        try:
+            await asyncio.wait_for(process.send(line), SEND_SECONDS)
+        except TimeoutError:
+            # What it was not told (a revocation!) it must not go on without.
+            LOG.error("accelerator %s: does not read its orders, and is killed", self.id)
+            process.kill()
+
+    def _order(self) -> LaunchOrder:
+        place = self.placement
+        names = alternative_names(place.listen_host, place.advertised_host)
+        leaf = issue_leaf(
+            self._trust.authority,
+            name=self.id,
+            dns_names=names.dns_names,
+            ip_addresses=names.ip_addresses,
+            now=datetime.now(UTC),
+            days=CERTIFICATE_DAYS,
+        )
+        return LaunchOrder(
+            accelerator_id=self.id,
+            accelerator_type=place.spec.type,
+            host=place.listen_host,
+            port=self.port,
+            certificate_pem=leaf.certificate_pem.decode(),
+            private_key_pem=leaf.private_key_pem.decode(),
+            ticket_public_key_pem=self._trust.ticket_public_key_pem,
+            tenancy=self.tenancy.number,
+            store=str(place.folders.store),
+            engine=place.spec.engine,
+        )
+
+    def _live_revocations(self) -> Notice | None:
+        now = self._clock()
+        self._revoked = {what: until for what, until in self._revoked.items() if until > now}
+        if not self._revoked:
+            return None
+        keys = tuple(name for kind, name in self._revoked if kind == "key")
+        return Notice("revoke", keys, tuple(name for kind, name in self._revoked if kind != "key"))
+
+    def _apply(self, event: Event) -> None:
+        before, self.state = self.state, life_cycle.next_state(self.state, event)
+        if before is not self.state:
+            LOG.info("accelerator %s: %s -> %s", self.id, before.value, self.state.value)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,94 @@
+"""What the operator asks for with `--accelerator TYPE[,engine=E][,python=PATH]`.
+
+Pure but for one look at the file system: the interpreter must be there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from accel_protocol.errors import ConfigurationError
+
+HOST_TYPE = "host"
+TYPES = (
+    HOST_TYPE,
+    "eia1.medium",
+    "eia1.large",
+    "eia1.xlarge",
+    "eia2.medium",
+    "eia2.large",
+    "eia2.xlarge",
+)
+ENGINES = ("tensorflow", "onnx", "mxnet")
+DEFAULT_ENGINE = "tensorflow"
+_OPTIONS = ("engine", "python")
+
+
+@dataclass(frozen=True)
+class AcceleratorSpec:
+    """One accelerator that is wanted.
+
+    Attributes:
+        type: one of TYPES.
+        engine: what executes its graphs, one of ENGINES.
+        python: the interpreter that runs its process.
+    """
+
+    type: str = HOST_TYPE
+    engine: str = DEFAULT_ENGINE
+    python: str = field(default=sys.executable)
+
+
+def parse_accelerator(text: str) -> AcceleratorSpec:
+    """Read the value of one `--accelerator` option.
+
+    Raises:
+        ConfigurationError: an unknown type, option or engine, or an interpreter that is not there.
+    """
+    accelerator_type, *options = text.split(",")
+    if accelerator_type not in TYPES:
+        raise _invalid(f"There is no accelerator type {accelerator_type[:40]!r}", TYPES)
+    chosen = _read_options(options)
+    spec = AcceleratorSpec(type=accelerator_type)
+    if "engine" in chosen:
+        spec = replace(spec, engine=_read_engine(chosen["engine"]))
+    if "python" in chosen:
+        spec = replace(spec, python=_find_interpreter(chosen["python"]))
+    return spec
+
+
+def _read_options(options: list[str]) -> Mapping[str, str]:
+    chosen: dict[str, str] = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        if name not in _OPTIONS or not equals or not value:
+            raise _invalid(
+                f"{option[:40]!r} is no option of an accelerator", ("engine=E", "python=PATH")
+            )
+        if name in chosen:
+            raise _invalid(f"The option {name} is given twice", _OPTIONS)
+        chosen[name] = value
+    return chosen
+
+
+def _read_engine(engine: str) -> str:
+    if engine not in ENGINES:
+        raise _invalid(f"There is no engine {engine[:40]!r}", ENGINES)
+    return engine
+
+
+def _find_interpreter(path: str) -> str:
+    found = shutil.which(path)
+    if found is None:
+        raise ConfigurationError(
+            f"There is no interpreter {path!r} that can be run.",
+            remedy="Name the python of an environment in which elastic-accelerator is installed.",
+        )
+    return found
+
+
+def _invalid(problem: str, valid: tuple[str, ...]) -> ConfigurationError:
+    return ConfigurationError(f"{problem}.", remedy=f"Use one of {', '.join(valid)}.")

@@ -1,0 +1,304 @@
+"""The whole daemon: one lock, one fleet, the control endpoint and the metadata emulation.
+
+This is where everything is put together; what can be decided without I/O is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import signal
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from accel_daemon.control.audit import AUDIT, AuditRecord, audit, open_audit_log
+from accel_daemon.control.identity_store import IdentityStore
+from accel_daemon.control.metadata import build_metadata_app
+from accel_daemon.control.server import build_app, load_leaf, server_context, serving
+from accel_daemon.control.service import ControlService
+from accel_daemon.home import Home, make_private_folder, write_private_file
+from accel_daemon.iam.principals import Identities
+from accel_daemon.iam.tickets import TicketSigner
+from accel_daemon.pki.authority import Authority
+from accel_daemon.pki.files import load_or_create_authority
+from accel_daemon.supervisor.accelerator_process import Trust
+from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
+from accel_daemon.supervisor.addresses import advertised_host, endpoint
+from accel_daemon.supervisor.client_profile import prepare_identities, write_client_profile
+from accel_daemon.supervisor.fleet import Fleet, Listening, build_fleet
+from accel_daemon.supervisor.launcher import Launcher, LocalLauncher
+from accel_daemon.supervisor.revocations import removed_keys
+from accel_protocol.errors import ConfigurationError
+
+LOG = logging.getLogger("accel.supervisor")
+
+REGION = "us-east-1"
+METADATA_HOST = "127.0.0.1"
+# A little longer than an accelerator itself gives its calls to finish.
+DRAIN_SECONDS = 12.0
+IDENTITY_POLL_SECONDS = 0.5
+# Certificates of the control endpoint are valid for 90 days; a daemon may run for longer.
+LEAF_RENEWAL_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class DaemonOptions:
+    """What the operator chose.
+
+    Attributes:
+        home: where everything is kept.
+        host: address to listen on.
+        port: of the control endpoint, the accelerators above it; 0 lets the system choose all.
+        metadata_port: of the metadata emulation; 0 lets the system choose.
+        accelerators: one process each.
+        ready_file: gets JSON when everything accepts requests.
+        launcher: where the processes run.
+    """
+
+    home: Home
+    host: str = "127.0.0.1"
+    port: int = 9443
+    metadata_port: int = 0
+    accelerators: tuple[AcceleratorSpec, ...] = (AcceleratorSpec(),)
+    ready_file: Path | None = None
+    launcher: Launcher = field(default_factory=LocalLauncher)
+
+
+@dataclass
+class _Daemon:
+    """The parts of a daemon that is starting or running."""
+
+    options: DaemonOptions
+    authority: Authority
+    store: IdentityStore
+    identities: Identities
+    tickets: TicketSigner
+    fleet: Fleet
+    tls: ssl.SSLContext = field(default_factory=server_context)
+    is_ready: bool = False
+
+    @property
+    def advertised(self) -> str:
+        return advertised_host(self.options.host)
+
+
+async def run_daemon(options: DaemonOptions, stop: asyncio.Event | None = None) -> None:
+    """Run until SIGTERM, SIGINT or `stop`; ends in good order.
+
+    Raises:
+        ConfigurationError: it cannot start; the message says why.
+    """
+    stop = stop or asyncio.Event()
+    with _stopping_on_signals(stop), _locked(options.home), _audited(options.home):
+        _remove_ready_file(options)
+        daemon = _prepare(options)
+        try:
+            await _serve(daemon, stop)
+        finally:
+            _remove_ready_file(options)
+            LOG.info("draining the accelerators")
+            await daemon.fleet.drain(DRAIN_SECONDS)
+            LOG.info("stopped")
+
+
+def _remove_ready_file(options: DaemonOptions) -> None:
+    """A ready file of an earlier daemon must not tell anyone that this one is ready."""
+    if options.ready_file is None:
+        return
+    try:
+        options.ready_file.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The ready file cannot be written: {error.strerror}.", remedy="Name another one."
+        ) from None
+
+
+def _prepare(options: DaemonOptions) -> _Daemon:
+    home, now = options.home, datetime.now(UTC)
+    authority = load_or_create_authority(home.authority, now)
+    store = IdentityStore(home.identities)
+    identities = prepare_identities(store, home, now)
+    tickets = TicketSigner.generate()
+    listening = Listening(
+        host=options.host,
+        advertised_host=advertised_host(options.host),
+        first_port=options.port + 1 if options.port else 0,
+    )
+    trust = Trust(authority, tickets.public_key_pem())
+    fleet = build_fleet(home, options.accelerators, listening, trust, options.launcher)
+    return _Daemon(options, authority, store, identities, tickets, fleet)
+
+
+async def _serve(daemon: _Daemon, stop: asyncio.Event) -> None:
+    async with _endpoints(daemon) as (control, metadata), _background(daemon):
+        daemon.fleet.start()
+        if not await _ready_before(daemon.fleet, stop):
+            return
+        daemon.is_ready = True
+        _announce(daemon, control, metadata)
+        await stop.wait()
+
+
+@contextlib.asynccontextmanager
+async def _endpoints(daemon: _Daemon) -> AsyncIterator[tuple[str, str]]:
+    """Serve control and metadata; gives HOST:PORT of each."""
+    options = daemon.options
+    service = ControlService(
+        fleet=daemon.fleet,
+        identities=lambda: daemon.identities,
+        tickets=daemon.tickets,
+        region=REGION,
+        is_ready=lambda: daemon.is_ready,
+        now=lambda: datetime.now(UTC),
+    )
+    _renew_leaf(daemon)
+    metadata_app = build_metadata_app(daemon.fleet, REGION)
+    async with (
+        serving(build_app(service), options.host, options.port, daemon.tls) as control_port,
+        serving(metadata_app, METADATA_HOST, options.metadata_port) as metadata_port,
+    ):
+        yield (
+            endpoint(daemon.advertised, control_port),
+            endpoint(METADATA_HOST, metadata_port),
+        )
+
+
+@contextlib.asynccontextmanager
+async def _background(daemon: _Daemon) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(work(daemon)) for work in (_watch_identities, _renew_leaves)]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def _watch_identities(daemon: _Daemon) -> None:
+    """Follow the identities' file, and end the tickets of keys that are gone."""
+    while True:
+        await asyncio.sleep(IDENTITY_POLL_SECONDS)
+        try:
+            if daemon.store.changed():
+                await _adopt(daemon, daemon.store.load())
+        except ConfigurationError as error:
+            LOG.error("the identities were changed, but the old ones stay in force: %s", error)
+        except Exception:  # Whatever it is, revocations must keep being looked for.
+            LOG.exception("a defect while following the identities")
+
+
+async def _adopt(daemon: _Daemon, identities: Identities) -> None:
+    gone = removed_keys(daemon.identities, identities)
+    daemon.identities = identities
+    for access_key_id in sorted(gone):
+        audit(AuditRecord(access_key_id, "revoke", "*", True, "The key was removed.", ""))
+    if gone:
+        await daemon.fleet.revoke(gone, ())
+
+
+async def _renew_leaves(daemon: _Daemon) -> None:
+    while True:
+        await asyncio.sleep(LEAF_RENEWAL_SECONDS)
+        try:
+            _renew_leaf(daemon)
+        except Exception:  # The old certificate is still good; the next attempt is tomorrow.
+            LOG.exception("the certificate of the control endpoint could not be renewed")
+
+
+def _renew_leaf(daemon: _Daemon) -> None:
+    hosts = (daemon.options.host, daemon.advertised)
+    folder = daemon.options.home.daemon
+    load_leaf(daemon.tls, daemon.authority, hosts, datetime.now(UTC), folder)
+
+
+async def _ready_before(fleet: Fleet, stop: asyncio.Event) -> bool:
+    """Whether the fleet became ready before the daemon was told to stop."""
+    ready, stopped = asyncio.create_task(fleet.wait_ready()), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([ready, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if ready.done():
+            ready.result()
+        return ready.done() and not stopped.done()
+    finally:
+        ready.cancel()
+        stopped.cancel()
+
+
+def _announce(daemon: _Daemon, control: str, metadata: str) -> None:
+    """Write the client profile, then the ready file: whoever sees that one can connect."""
+    home, url = daemon.options.home, f"https://{control}"
+    if not write_client_profile(home, daemon.identities, url, REGION):
+        LOG.warning("the client profile holds no access key: the administrator has none left")
+    if daemon.options.ready_file is not None:
+        document = {
+            "control": url,
+            "ca_file": str(home.ca_file),
+            "metadata": f"http://{metadata}",
+            "region": REGION,
+            "account": daemon.identities.account,
+            "accelerators": [
+                {
+                    "id": one.id,
+                    "type": one.placement.spec.type,
+                    "endpoint": one.endpoint,
+                    "pid": one.pid,
+                }
+                for one in daemon.fleet.accelerators
+            ],
+        }
+        write_private_file(daemon.options.ready_file, (json.dumps(document) + "\n").encode())
+    LOG.info("ready: control %s, %d accelerator(s)", url, len(daemon.fleet.accelerators))
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _locked(home: Home) -> Iterator[None]:
+    """Hold the home: one daemon at a time.
+
+    Raises:
+        ConfigurationError: another daemon holds it; the message names its process.
+    """
+    make_private_folder(home.daemon)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(home.lock, flags, 0o600), "r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = file.read(20).strip() or "unknown"
+            raise ConfigurationError(
+                f"A daemon already runs in {home.root}, as process {holder}.",
+                remedy="Use that one, stop it, or set ACCEL_HOME to another folder.",
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _audited(home: Home) -> Iterator[None]:
+    handler = open_audit_log(home.audit_log)
+    try:
+        yield
+    finally:
+        AUDIT.removeHandler(handler)
+        handler.close()

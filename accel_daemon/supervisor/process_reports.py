@@ -1,0 +1,51 @@
+"""Reads what an accelerator process writes. Pure.
+
+The process runs strangers' graphs, so nothing in it is trusted: not its types, not its size, and
+not the characters that would end up in the log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from accel_daemon.launch_order import Report
+
+MAX_COUNTERS = 64
+MAX_MESSAGE_CHARACTERS = 500
+_KINDS = ("ready", "status", "failed")
+_MAX_COUNT = 2**63
+
+
+def read_report(line: bytes) -> Report | None:
+    """The report in a line, with a message fit for the log; None when the line is no report."""
+    try:
+        report = Report.from_line(line)
+        is_report = _is_well_formed(report)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return replace(report, message=printable(report.message)) if is_report else None
+
+
+def printable(text: str) -> str:
+    """The text on one line, without control characters, cut to MAX_MESSAGE_CHARACTERS."""
+    flat = " ".join(text[: 4 * MAX_MESSAGE_CHARACTERS].split())
+    return "".join(c if c.isprintable() else "?" for c in flat)[:MAX_MESSAGE_CHARACTERS]
+
+
+def _is_well_formed(report: Report) -> bool:
+    return (
+        report.kind in _KINDS
+        and _is_count(report.port, 65_535)
+        and isinstance(report.message, str)
+        and isinstance(report.counters, dict)
+        and len(report.counters) <= MAX_COUNTERS
+        and all(
+            isinstance(name, str) and name.isascii() and len(name) <= 64 and _is_count(value)
+            for name, value in report.counters.items()
+        )
+        and (report.kind != "ready" or report.port > 0)
+    )
+
+
+def _is_count(value: object, maximum: int = _MAX_COUNT) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= maximum

@@ -1,0 +1,10 @@
+"""The client: uses an accelerator over the network as if it were in this machine.
+
+`EIPredictor` is the drop-in for Amazon's; `connect` gives the connection behind it to those who
+want it. Nothing here needs TensorFlow to be installed, and importing this package never loads it.
+"""
+
+from client_runtime.attachment import Attachment, connect
+from client_runtime.predictor import EIPredictor
+
+__all__ = ["Attachment", "EIPredictor", "connect"]

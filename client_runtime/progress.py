@@ -1,0 +1,26 @@
+"""Progress bars for what takes over a second, on a terminal only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+Progress = Callable[[int], object]
+_SHOW_AFTER_SECONDS = 1.0
+
+
+@contextmanager
+def progress(what: str, total_bytes: int) -> Iterator[Progress]:
+    """A bar that counts bytes; call what it yields with each number of bytes done."""
+    with tqdm(
+        total=total_bytes,
+        desc=what,
+        unit="B",
+        unit_scale=True,
+        delay=_SHOW_AFTER_SECONDS,
+        disable=None,  # off where standard error is no terminal
+        leave=False,
+    ) as bar:
+        yield bar.update
