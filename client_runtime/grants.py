@@ -113,13 +113,14 @@ def _exchange(
                 timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_ANSWER_SECONDS),
             )
     except urllib3.exceptions.SSLError as error:
+        # `from None`: the chain below is urllib3's own business and buries the remedy.
         raise PeerIdentityError(
             f"{endpoint.control} (from {endpoint.source}) did not prove its identity: {error}"
-        ) from error
+        ) from None
     except urllib3.exceptions.HTTPError as error:
         raise ConnectionLostError(
             f"{endpoint.control} (from {endpoint.source}) cannot be reached: {error}"
-        ) from error
+        ) from None
     return response.status, _json(response.data)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tqdm import tqdm
-
 Progress = Callable[[int], object]
 _SHOW_AFTER_SECONDS = 1.0
 
@@ -14,6 +12,8 @@ _SHOW_AFTER_SECONDS = 1.0
 @contextmanager
 def progress(what: str, total_bytes: int) -> Iterator[Progress]:
     """A bar that counts bytes; call what it yields with each number of bytes done."""
+    from tqdm import tqdm  # here, because only few calls move anything
+
     with tqdm(
         total=total_bytes,
         desc=what,

@@ -69,6 +69,10 @@ class GraphTable:
         """What is loaded now."""
         return list(self._loaded.values())
 
+    def is_here(self, graph_id: bytes) -> bool:
+        """Whether the graph is loaded, or can most probably be loaded from the store."""
+        return graph_id in self._loaded or self._store.has_manifest(graph_id)
+
     async def load(self, manifest: Manifest) -> Loaded:
         """Load a graph whose manifest the caller has shown, and remember the manifest.
 

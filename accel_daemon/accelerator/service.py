@@ -176,11 +176,13 @@ class AcceleratorService:
         """See Run in the .proto file."""
         tenant = self.tenant_of(ticket)
         receiver = CallReceiver(self.limits)
+        seen: set[bytes] = set()
         with self.gate.streams.entered(ticket):
             while (message := await context.read()) is not grpc.aio.EOF:
                 self.counters.run_messages_in += 1
                 call = receiver.receive(message)
                 if call is not None:
+                    _log_first_use(tenant, call.graph_id, seen, request_id)
                     with self.gate.streams.busy():
                         for answer in await self._answer(tenant, call, request_id):
                             self.counters.run_messages_out += 1
@@ -301,6 +303,16 @@ async def refuse(context: Context, error: AcceleratorError, request_id: str) -> 
     trailer = ((ERROR_METADATA, run_stream.error_message(error).SerializeToString()),)
     code = next(c for c in grpc.StatusCode if c.value[0] == int(error.status))
     await context.abort(code, error.message, trailer)
+
+
+def _log_first_use(tenant: Tenant, graph_id: bytes, seen: set[bytes], request_id: str) -> None:
+    """Say once a stream whether its graph was here, so that uploads can be told from the log."""
+    if graph_id in seen:
+        return
+    seen.add(graph_id)
+    here = tenant.graphs.is_here(graph_id)
+    what = "already here, 0 bytes uploaded" if here else "missing, the client has to upload it"
+    _log.info("stream %s: graph %s is %s", request_id, graph_id.hex()[:12], what)
 
 
 def _digest(blob: pb.Blob) -> str:

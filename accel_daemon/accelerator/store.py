@@ -74,6 +74,10 @@ class BundleStore:
         if not path.exists():
             _write_atomically(path, manifest.canonical())
 
+    def has_manifest(self, graph_id: bytes) -> bool:
+        """Whether the graph's manifest is here."""
+        return (self._manifests / graph_id.hex()).is_file()
+
     def manifest(self, graph_id: bytes) -> Manifest:
         """The manifest of a graph this principal has shown before.
 
@@ -96,8 +100,9 @@ class BundleStore:
         Raises:
             ModelMissingError: a file is missing, or was damaged on disk and has been removed.
         """
-        for file in manifest.files:
-            self._verify(file)
+        # All of them, so that everything damaged is gone before the client is asked for it.
+        if not all([self._verify(file) for file in manifest.files]):
+            raise _missing()
         folder = self._bundles / manifest.graph_id().hex()
         shutil.rmtree(folder, ignore_errors=True)
         for file in manifest.files:
@@ -106,16 +111,17 @@ class BundleStore:
             os.link(self._blobs / file.sha256, target)
         return folder
 
-    def _verify(self, file: BundleFile) -> None:
+    def _verify(self, file: BundleFile) -> bool:
+        """Whether the file is here and undamaged; a damaged one is removed."""
         path = self._blobs / file.sha256
         if not path.is_file():
-            raise _missing()
-        if file.sha256 in self._verified:
-            return
-        if path.stat().st_size != file.size or _sha256(path) != file.sha256:
-            path.unlink()
-            raise _missing()
-        self._verified.add(file.sha256)
+            return False
+        if file.sha256 not in self._verified:
+            if path.stat().st_size != file.size or _sha256(path) != file.sha256:
+                path.unlink()
+                return False
+            self._verified.add(file.sha256)
+        return True
 
 
 class BlobUpload:

@@ -19,10 +19,11 @@ Colour = NDArray[np.float32]
 Rectangle = tuple[int, int, int, int]  # top, left, bottom, right in pixels; bottom/right excluded
 Mark = Callable[[np.random.Generator, ImageDraw.ImageDraw, Rectangle], None]
 
-# One soft blob and two sharp marks for about this many pixels of page.
+# There is on average one soft blob, and one sharp mark, for this many pixels of page.
 BLOB_AREA = 25_000
 MARK_AREA = 9_000
 PLACING_ATTEMPTS = 12
+LETTER_SHARE = 0.85
 
 
 def overlaps(one: Rectangle, other: Rectangle, gap: int = 0) -> bool:
@@ -39,7 +40,7 @@ def free_spot(
     taken: list[Rectangle],
     gap: int,
 ) -> Rectangle | None:
-    """Finds a random place for `size` (height, width) clear of `taken`, or None if none is found."""
+    """Looks for a place of `size` (height, width) clear of `taken`; None if none turns up."""
     if size[0] > page[0] or size[1] > page[1]:
         return None
     for _ in range(PLACING_ATTEMPTS):
@@ -69,7 +70,7 @@ def add_blobs(rng: np.random.Generator, canvas: Canvas) -> None:
         radius = rng.uniform(10.0, 45.0)
         down = (np.arange(height, dtype=np.float32) - rng.uniform(0, height)) / radius
         across = (np.arange(width, dtype=np.float32) - rng.uniform(0, width)) / radius
-        spot = np.exp(-down[:, None] ** 2) * np.exp(-across[None, :] ** 2)
+        spot = np.exp(-(down[:, None] ** 2)) * np.exp(-(across[None, :] ** 2))
         canvas += (rng.uniform(-30.0, 30.0) * spot)[:, :, None].astype(np.float32)
 
 
@@ -136,7 +137,7 @@ def _draw_text(rng: np.random.Generator, pen: ImageDraw.ImageDraw, place: Rectan
     opacity = _opacity(rng)
     step = max(4, (bottom - top) * 2 // 3)
     for start in range(left, right - step, step):
-        if rng.uniform() < 0.85:  # the rest are the spaces between words
+        if rng.uniform() < LETTER_SHARE:  # the rest are the spaces between words
             letter = (top, start, bottom, start + step)
             pen.line(_points(rng, letter, int(rng.integers(3, 5))), fill=opacity, width=1)
 

@@ -1,0 +1,143 @@
+"""Fixtures shared by all tests: patience, homes, real daemons and real models."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def patience(seconds: float) -> float:
+    """Seconds to wait at most, scaled for slow machines by ACCEL_TEST_TIME_SCALE."""
+    return seconds * float(os.environ.get("ACCEL_TEST_TIME_SCALE", "1"))
+
+
+def eventually(holds: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """The first true answer of `holds`; fails when none comes in time."""
+    give_up = time.monotonic() + patience(seconds)
+    while not (answer := holds()):
+        assert time.monotonic() < give_up, "what was waited for did not happen"
+        time.sleep(0.05)
+    return answer
+
+
+@dataclass
+class Daemon:
+    """A running `accel-daemon up`.
+
+    Attributes:
+        home: its ACCEL_HOME.
+        ready: the content of its ready file.
+        log: the file its output goes to.
+    """
+
+    process: subprocess.Popen[bytes]
+    home: Path
+    ready: dict[str, Any]
+    log: Path
+
+    def command(self, *arguments: str) -> str:
+        """What `accel-daemon ARGUMENTS` prints, in this daemon's home."""
+        return subprocess.run(
+            [*daemon_command(), *arguments],
+            env=environment(self.home),
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=patience(60),
+        ).stdout
+
+    def status(self) -> dict[str, Any]:
+        """What `accel-daemon status --json` says."""
+        value: dict[str, Any] = json.loads(self.command("status", "--json"))
+        return value
+
+    def accelerator_pid(self) -> int:
+        """The process id of the first accelerator at present, 0 while there is none."""
+        return int(self.status()["accelerators"][0]["pid"] or 0)
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(patience(60))
+
+
+def daemon_command() -> list[str]:
+    """How tests start the daemon: ACCEL_DAEMON names another installation's console script."""
+    other = os.environ.get("ACCEL_DAEMON")
+    return [other] if other else [sys.executable, "-m", "accel_daemon"]
+
+
+def environment(home: Path) -> dict[str, str]:
+    """An environment for child processes with only this home in it."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("ACCEL_", "AWS_"))}
+    return {**kept, "ACCEL_HOME": str(home), "TF_CPP_MIN_LOG_LEVEL": "2"}
+
+
+def start_daemon(home: Path, *arguments: str) -> Daemon:
+    """Start a daemon and wait until everything accepts requests."""
+    home.mkdir(parents=True, exist_ok=True)
+    ready_file, log = home / "ready.json", home / "daemon.log"
+    ready_file.unlink(missing_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [*daemon_command(), "up", "--ready-file", str(ready_file), *arguments],
+            env=environment(home),
+            cwd=home,
+            stdout=output,
+            stderr=output,
+        )
+    eventually(lambda: ready_file.exists() or process.poll() is not None, 120)
+    assert process.poll() is None, log.read_text()
+    return Daemon(process, home, json.loads(ready_file.read_text()), log)
+
+
+@pytest.fixture(scope="session")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One daemon for all tests that leave it as it was."""
+    running = start_daemon(tmp_path_factory.mktemp("home"), "--port", "0")
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture
+def home(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The shared daemon's home, which this test's process uses as a client."""
+    use_home(monkeypatch, daemon.home)
+    return daemon.home
+
+
+def use_home(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """Make this process a client in `home` and nowhere else."""
+    for name in list(os.environ):
+        if name.startswith(("ACCEL_", "AWS_")) and name != "ACCEL_TEST_TIME_SCALE":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("ACCEL_HOME", str(home))
+
+
+@pytest.fixture(scope="session")
+def detector() -> Path:
+    """The example's digit detector: a SavedModel that needs no TensorFlow to be made."""
+    return ROOT / "examples" / "digit_detector" / "model" / "1"
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that is free, and whose neighbours most probably are."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port if port < 65_000 else port - 1_000

@@ -1,0 +1,144 @@
+"""Models made with the local TensorFlow, and what it says they answer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from accel_daemon.iam.principals import Principal
+from accel_daemon.iam.tickets import TicketSigner
+from accel_daemon.launch_order import LaunchOrder, Report
+from accel_daemon.pki.authority import create_authority, issue_leaf
+from client_runtime import channel as channels
+from client_runtime.discovery import Endpoint
+from client_runtime.grants import Grant
+from tests.conftest import environment
+
+tf = pytest.importorskip("tensorflow", reason="integration tests compare with TensorFlow")
+
+
+def make_model(folder: Path, seed: int, rows: int = 4) -> Path:
+    """A TensorFlow 2 SavedModel: y = x·w and z = Σx, with weights of its own."""
+
+    class Model(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.w = tf.Variable(tf.random.stateless_normal([rows, 3], [seed, 0]), name="w")
+
+        @tf.function(input_signature=[tf.TensorSpec([None, rows], tf.float32, name="x")])
+        def serve(self, x: Any) -> dict[str, Any]:
+            return {"y": x @ self.w, "z": tf.reduce_sum(x)}
+
+        @tf.function(input_signature=[tf.TensorSpec(None, tf.string, name="text")])
+        def shout(self, text: Any) -> dict[str, Any]:
+            return {"loud": tf.strings.upper(text)}
+
+    model = Model()
+    tf.saved_model.save(
+        model, str(folder), signatures={"serving_default": model.serve, "shout": model.shout}
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model."""
+    return make_model(tmp_path_factory.mktemp("model"), seed=1)
+
+
+@pytest.fixture
+def new_model(tmp_path: Path) -> Callable[[int], Path]:
+    """Makes a model that no accelerator has seen before."""
+    return lambda seed: make_model(tmp_path / f"model-{seed}", seed)
+
+
+def local_answer(folder: Path, feeds: dict[str, Any], key: str = "serving_default") -> Any:
+    """What TensorFlow itself answers."""
+    function = tf.saved_model.load(str(folder)).signatures[key]
+    outputs = function(**{name: tf.constant(value) for name, value in feeds.items()})
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+@dataclass
+class LoneAccelerator:
+    """An accelerator process whose supervisor is the test, which can sign any ticket for it."""
+
+    process: subprocess.Popen[bytes]
+    accelerator_id: str
+    port: int
+    ca_file: Path
+    signer: TicketSigner
+
+    def grant(
+        self,
+        *,
+        ticket: str | None = None,
+        accelerator_id: str = "",
+        tenancy: int = 1,
+        age: float = 0,
+        signer: object = None,
+        principal: str = "tester",
+    ) -> Grant:
+        """A grant whose ticket was issued `age` seconds ago, with any fault the test wants."""
+        chosen = TicketSigner.generate() if signer else self.signer
+        if ticket is None:
+            ticket = chosen.issue(
+                Principal(principal, "000000000000"),
+                accelerator_id or self.accelerator_id,
+                "AKIA" + "T" * 16,
+                tenancy,
+                time.time() - age,
+            )
+        address = f"127.0.0.1:{self.port}"
+        return Grant(self.accelerator_id, "host", 0, address, self.accelerator_id, ticket)
+
+    def channel(self) -> grpc.Channel:
+        """A channel to it."""
+        endpoint = Endpoint("https://unused", str(self.ca_file), "us-east-1", "the test")
+        return channels.open_channel(endpoint, self.grant())
+
+
+@pytest.fixture(scope="session")
+def lone_accelerator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneAccelerator]:
+    """One accelerator process without a daemon around it."""
+    folder = tmp_path_factory.mktemp("lone")
+    accelerator_id = "eia-" + "a" * 32
+    now = datetime.now(UTC)
+    authority = create_authority(now, "test authority")
+    leaf = issue_leaf(authority, name=accelerator_id, ip_addresses=["127.0.0.1"], now=now, days=1)
+    (folder / "ca.pem").write_bytes(authority.certificate_pem)
+    signer = TicketSigner.generate()
+    order = LaunchOrder(
+        accelerator_id=accelerator_id,
+        accelerator_type="host",
+        host="127.0.0.1",
+        port=0,
+        certificate_pem=leaf.certificate_pem.decode(),
+        private_key_pem=leaf.private_key_pem.decode(),
+        ticket_public_key_pem=signer.public_key_pem(),
+        tenancy=1,
+        store=str(folder / "store"),
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "accel_daemon.accelerator"],
+        env=environment(folder),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(order.to_line())
+    process.stdin.flush()
+    report = Report.from_line(process.stdout.readline())
+    assert report.kind == "ready", report.message
+    yield LoneAccelerator(process, accelerator_id, report.port, folder / "ca.pem", signer)
+    process.stdin.close()
+    assert process.wait(30) == 0

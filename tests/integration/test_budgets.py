@@ -1,0 +1,91 @@
+"""What a call may cost, in counts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from client_runtime import EIPredictor, connect
+from tests.conftest import Daemon, environment, patience
+
+FEEDS = {"x": np.ones((1, 4), np.float32)}
+
+
+def test_one_message_each_way_per_warm_inference(daemon: Daemon, home: Path, model: Path) -> None:
+    """A warm inference is one message each way: no other call, no new ticket."""
+    with connect() as observer, EIPredictor(model) as predictor:
+        predictor(FEEDS)
+        before, tickets = observer.list().counters, tickets_issued(daemon)
+        for _ in range(25):
+            predictor(FEEDS)
+        after = observer.list().counters
+
+    assert after.run_messages_in - before.run_messages_in == 25
+    assert after.run_messages_out - before.run_messages_out == 25
+    assert after.other_calls - before.other_calls == 1  # the observer's own
+    assert tickets_issued(daemon) == tickets
+
+
+def tickets_issued(daemon: Daemon) -> int:
+    """How often anyone connected so far."""
+    return (daemon.home / "daemon" / "audit.log").read_text().count("A ticket was issued")
+
+
+def test_fresh_process_with_the_model_there_makes_two_calls(
+    daemon: Daemon, home: Path, model: Path
+) -> None:
+    """When the accelerator has the model, the first inference is one Connect and one Run."""
+    EIPredictor(model)(FEEDS)
+    with connect() as observer:
+        before, tickets = observer.list().counters, tickets_issued(daemon)
+        with EIPredictor(model) as predictor:
+            predictor(FEEDS)
+        after = observer.list().counters
+
+    assert after.run_messages_in - before.run_messages_in == 1
+    assert after.other_calls - before.other_calls == 1  # the observer's own
+    assert tickets_issued(daemon) - tickets == 1
+
+
+def test_supervisor_never_imports_tensorflow(daemon: Daemon) -> None:
+    """The process that holds the secrets has no engine in it."""
+    maps = Path(f"/proc/{daemon.process.pid}/maps").read_text()
+
+    assert "python" in maps
+    assert "tensorflow" not in maps
+
+
+def test_accelerator_has_an_empty_environment(daemon: Daemon) -> None:
+    """Nothing of the daemon's environment reaches an accelerator but what it needs."""
+    pid = daemon.accelerator_pid()
+    names = {
+        entry.split(b"=")[0].decode()
+        for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        if entry
+    }
+
+    assert not {name for name in names if name.startswith(("AWS_", "ACCEL_", "SSH_"))}
+    assert names <= {
+        "PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH", "PYTHONSAFEPATH", "PYTHONNOUSERSITE", "TF_CPP_MIN_LOG_LEVEL",
+        "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "XLA_FLAGS",
+    }  # fmt: skip
+
+
+def test_client_never_imports_tensorflow(daemon: Daemon, model: Path) -> None:
+    """A whole inference loads no TensorFlow in the client, though it is installed here."""
+    script = (
+        "import sys, numpy as np\n"
+        "from client_runtime import EIPredictor\n"
+        "EIPredictor(sys.argv[1])({'x': np.ones((1, 4), 'f4')})\n"
+        "sys.exit(any(name.split('.')[0] == 'tensorflow' for name in sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(model)],
+        env=environment(daemon.home),
+        timeout=patience(120),
+    )
+
+    assert done.returncode == 0

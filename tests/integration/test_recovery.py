@@ -1,0 +1,110 @@
+"""What breaks between two calls costs the caller nothing but a little time."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from client_runtime import EIPredictor, connect
+from tests.conftest import Daemon, eventually, start_daemon, use_home
+
+FEEDS = {"x": np.ones((1, 4), np.float32)}
+
+
+@pytest.fixture
+def own_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_port: int) -> Iterator[Daemon]:
+    """A daemon that this test may break."""
+    daemon = start_daemon(tmp_path / "home", "--port", str(free_port))
+    use_home(monkeypatch, daemon.home)
+    yield daemon
+    daemon.stop()
+
+
+def test_killed_accelerator_is_back_at_the_next_call(own_daemon: Daemon, model: Path) -> None:
+    """The process is started again and loads from its store: nothing is uploaded twice."""
+    predictor = EIPredictor(model)
+    first = predictor(FEEDS)
+    uploaded = predictor.uploaded_bytes
+    pid = own_daemon.accelerator_pid()
+
+    os.kill(pid, signal.SIGKILL)
+    second = predictor(FEEDS)
+
+    np.testing.assert_array_equal(first["y"], second["y"])
+    assert predictor.uploaded_bytes == uploaded > 0
+    assert own_daemon.accelerator_pid() != pid
+    with connect() as attachment:
+        assert attachment.list().counters.uploaded_bytes == 0
+
+
+def test_restarted_daemon_is_found_again(own_daemon: Daemon, model: Path) -> None:
+    """A daemon that was stopped and started: new tickets, same predictor, no upload."""
+    predictor = EIPredictor(model)
+    first = predictor(FEEDS)
+    uploaded = predictor.uploaded_bytes
+    assert own_daemon.stop() == 0
+
+    port = own_daemon.ready["control"].rsplit(":", 1)[1]
+    again = start_daemon(own_daemon.home, "--port", port)
+    try:
+        np.testing.assert_array_equal(first["y"], predictor(FEEDS)["y"])
+    finally:
+        again.stop()
+    assert predictor.uploaded_bytes == uploaded
+
+
+def test_damaged_store_is_healed_by_upload(own_daemon: Daemon, model: Path) -> None:
+    """A file damaged on disk is never served: it is noticed at the next load and sent again."""
+    predictor = EIPredictor(model)
+    first = predictor(FEEDS)
+    for blob in own_daemon.home.glob("daemon/accelerators/*/store/*/blobs/*"):
+        os.chmod(blob, 0o600)
+        blob.write_bytes(b"damaged" + blob.read_bytes()[7:])
+    pid = own_daemon.accelerator_pid()
+    os.kill(pid, signal.SIGKILL)
+
+    np.testing.assert_array_equal(first["y"], predictor(FEEDS)["y"])
+
+
+def test_accelerator_ends_with_its_supervisor(own_daemon: Daemon) -> None:
+    """A supervisor that is killed leaves no accelerator behind."""
+    pid = own_daemon.accelerator_pid()
+
+    own_daemon.process.kill()
+    own_daemon.process.wait()
+
+    eventually(lambda: not alive(pid))
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs (a zombie does not)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_revoked_key_stops_open_streams(
+    own_daemon: Daemon, new_model: Callable[[int], Path]
+) -> None:
+    """Within two seconds of its removal a key's streams end and its calls are refused."""
+    predictor = EIPredictor(new_model(5))
+    predictor(FEEDS)
+    key = own_daemon.command("user", "list").split()[1]
+
+    own_daemon.command("key", "revoke", key)
+
+    def refused() -> bool:
+        try:
+            predictor(FEEDS)
+        except Exception as error:
+            return getattr(error, "reason", "") in ("TICKET_REVOKED", "SIGNATURE_MISMATCH")
+        return False
+
+    eventually(refused, 2.5)
