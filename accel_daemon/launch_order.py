@@ -77,7 +77,8 @@ class Report:
     Attributes:
         kind: "ready" (once), "status" (about once a second while something changes), "failed".
         port: where it listens ("ready").
-        counters: fields of `accel.v1.Counters` plus "graphs", "memory_bytes", "streams".
+        counters: fields of `accel.v1.Counters` plus "graphs", "memory_bytes", "streams"
+            and "calls" (in progress).
         message: why it failed, for the operator.
     """
 

@@ -30,7 +30,8 @@ def main() -> int:
     """Run one accelerator until its supervisor says, or is, gone. Returns the exit status."""
     _end_with_parent()
     reports = _take_standard_output()
-    order = LaunchOrder.from_line(sys.stdin.buffer.readline())
+    # Unbuffered, because what follows the order is read from the descriptor itself.
+    order = LaunchOrder.from_line(sys.stdin.buffer.raw.readline())
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
@@ -87,6 +88,7 @@ async def _report_status(service: AcceleratorService, reports: BinaryIO) -> None
             "graphs": sum(len(tenant.graphs.loaded) for tenant in tenants),
             "memory_bytes": sum(tenant.graphs.memory_bytes for tenant in tenants),
             "streams": len(service.gate.streams),
+            "calls": service.calls_in_progress,
         }
         if counters != last:
             _report(reports, Report("status", counters=counters))

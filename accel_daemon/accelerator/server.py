@@ -10,7 +10,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from accel_daemon.accelerator.gate import Gate
-from accel_daemon.accelerator.service import AcceleratorService, handlers, refusing
+from accel_daemon.accelerator.handlers import generic_handler, refusing
+from accel_daemon.accelerator.service import AcceleratorService
 from accel_daemon.launch_order import LaunchOrder
 from accel_protocol.errors import AcceleratorError, ConfigurationError
 from accel_protocol.limits import Limits
@@ -62,7 +63,7 @@ class AcceleratorServer:
         self._server = grpc.aio.server(
             interceptors=(GateInterceptor(service.gate),), options=_options(limits)
         )
-        self._server.add_generic_rpc_handlers((handlers(service),))
+        self._server.add_generic_rpc_handlers((generic_handler(service),))
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)

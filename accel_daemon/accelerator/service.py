@@ -1,11 +1,11 @@
-"""`accel.v1.Accelerator` on grpc.aio: translates between the wire and the rooms behind it."""
+"""What the methods of `accel.v1.Accelerator` do, from messages to messages."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from accel_daemon.version import VERSION
 from accel_protocol import manifest as manifests
 from accel_protocol.errors import AcceleratorError, InternalError, StreamError, VersionError
 from accel_protocol.limits import PROTOCOL_VERSION, Limits
-from accel_protocol.methods import ERROR_METADATA, METHODS, REQUEST_ID_METADATA, SERVICE
 from accel_protocol.v1 import accelerator_pb2 as pb
 
 _log = logging.getLogger(__name__)
@@ -63,6 +62,32 @@ class AcceleratorService:
     gate: Gate
     counters: Counters = field(default_factory=Counters)
     tenants: dict[str, Tenant] = field(default_factory=dict)
+    calls_in_progress: int = 0
+
+    def ticket_of(self, path: str, context: Context) -> Ticket:
+        """The caller's ticket, once the gate has admitted the call.
+
+        Raises:
+            AcceleratorError: see `Gate.admit`.
+        """
+        ticket = self.gate.admit(path, context.invocation_metadata() or ())
+        assert ticket is not None
+        return ticket
+
+    @contextmanager
+    def admitted(self, path: str, context: Context) -> Iterator[Tenant]:
+        """The caller's tenant during one call, which is counted.
+
+        Raises:
+            AcceleratorError: see `Gate.admit`.
+        """
+        ticket = self.ticket_of(path, context)
+        self.counters.other_calls += 1
+        self.calls_in_progress += 1
+        try:
+            yield self.tenant_of(ticket)
+        finally:
+            self.calls_in_progress -= 1
 
     def tenant_of(self, ticket: Ticket) -> Tenant:
         """The tenant a ticket speaks for; its store is opened at its first call."""
@@ -208,101 +233,6 @@ class AcceleratorService:
             return failure
         _log.error("request %s failed", request_id, exc_info=failure)
         return InternalError("The accelerator failed on this call.")
-
-
-def handlers(service: AcceleratorService) -> grpc.GenericRpcHandler:
-    """The gRPC handlers of all methods, each behind the gate."""
-    unary: dict[str, Unary] = {
-        "GetCapabilities": service.get_capabilities,
-        "FindMissing": service.find_missing,
-        "Upload": service.upload,
-        "Unload": service.unload,
-        "List": service.list,
-    }
-    table = {}
-    for name, method in METHODS.items():
-        if name == "Run":
-            # Messages stay bytes: `frames` reads them without a copy of the payload.
-            table[name] = grpc.stream_stream_rpc_method_handler(_guarded_run(service))
-            continue
-        codec = (method.request.FromString, method.response.SerializeToString)
-        if name == "Load":
-            table[name] = grpc.unary_stream_rpc_method_handler(_guarded_load(service), *codec)
-        elif method.client_streams:
-            table[name] = grpc.stream_unary_rpc_method_handler(
-                _guarded(service, method.path, unary[name]), *codec
-            )
-        else:
-            table[name] = grpc.unary_unary_rpc_method_handler(
-                _guarded(service, method.path, unary[name]), *codec
-            )
-    return grpc.method_handlers_generic_handler(SERVICE, table)
-
-
-Unary = Callable[[Tenant, Any], Awaitable[Any]]
-
-
-def _guarded(service: AcceleratorService, path: str, method: Unary) -> Any:
-    async def handle(request: Any, context: Context) -> Any:
-        async def work(request_id: str) -> Any:
-            service.counters.other_calls += 1
-            return await method(service.tenant_of(_ticket(service, path, context)), request)
-
-        return await refusing(context, work)
-
-    return handle
-
-
-def _guarded_load(service: AcceleratorService) -> Any:
-    async def handle(request: Any, context: Context) -> None:
-        async def work(request_id: str) -> None:
-            service.counters.other_calls += 1
-            ticket = _ticket(service, METHODS["Load"].path, context)
-            async for response in service.load(service.tenant_of(ticket), request):
-                await context.write(response)
-
-        await refusing(context, work)
-
-    return handle
-
-
-def _guarded_run(service: AcceleratorService) -> Any:
-    async def handle(_: Any, context: Context) -> None:
-        async def work(request_id: str) -> None:
-            ticket = _ticket(service, METHODS["Run"].path, context)
-            await service.run(ticket, context, request_id)
-
-        await refusing(context, work)
-
-    return handle
-
-
-def _ticket(service: AcceleratorService, path: str, context: Context) -> Ticket:
-    ticket = service.gate.admit(path, context.invocation_metadata() or ())
-    assert ticket is not None
-    return ticket
-
-
-async def refusing(context: Context, work: Callable[[str], Awaitable[Any]]) -> Any:
-    """Do the work of one call; every error leaves as a typed refusal with a request id."""
-    request_id = secrets.token_hex(8)
-    await context.send_initial_metadata(((REQUEST_ID_METADATA, request_id),))
-    try:
-        return await work(request_id)
-    except AcceleratorError as error:
-        await refuse(context, error, request_id)
-    except Exception:
-        _log.exception("request %s failed", request_id)
-        await refuse(context, InternalError("The accelerator failed on this call."), request_id)
-
-
-async def refuse(context: Context, error: AcceleratorError, request_id: str) -> None:
-    """End a call with a typed error."""
-    error.request_id = request_id
-    _log.info("refused %s: %s", error.request_id, error.reason)
-    trailer = ((ERROR_METADATA, run_stream.error_message(error).SerializeToString()),)
-    code = next(c for c in grpc.StatusCode if c.value[0] == int(error.status))
-    await context.abort(code, error.message, trailer)
 
 
 def _log_first_use(tenant: Tenant, graph_id: bytes, seen: set[bytes], request_id: str) -> None:

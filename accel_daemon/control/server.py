@@ -24,6 +24,8 @@ MAX_HEADER_LINE_BYTES = 8190
 # Also ends a connection that does not send a whole request head within this time.
 IDLE_CONNECTION_SECONDS = 30.0
 SHUTDOWN_SECONDS = 2.0
+# How long the rest of a refused request is still read, so that the client sees the answer.
+LINGERING_SECONDS = 1.0
 
 
 def build_app(service: ControlService) -> web.Application:
@@ -96,6 +98,7 @@ async def serving(
         max_line_size=MAX_HEADER_LINE_BYTES,
         max_field_size=MAX_HEADER_LINE_BYTES,
         auto_decompress=False,  # signatures are over the bytes as they were sent
+        lingering_time=LINGERING_SECONDS,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
     await runner.setup()

@@ -160,7 +160,8 @@ class AcceleratorProcess:
         keys, names = tuple(access_key_ids), tuple(principals)
         self._revoked.update({("key", key): until for key in keys})
         self._revoked.update({("principal", name): until for name in names})
-        if self._process is not None:
+        # A starting process does not listen yet; it is told all of them when it is ready.
+        if self._process is not None and self.state is not State.STARTING:
             await self._send(self._process, Notice("revoke", keys, names).to_line())
 
     async def drain(self, seconds: float) -> None:
@@ -214,9 +215,6 @@ class AcceleratorProcess:
 
     async def _talk(self, process: RunningProcess, order: LaunchOrder) -> None:
         await self._send(process, order.to_line())
-        revocations = self._live_revocations()
-        if revocations is not None:
-            await self._send(process, revocations.to_line())
         try:
             while line := await process.receive():
                 self._hear(process, line)
@@ -249,6 +247,9 @@ class AcceleratorProcess:
         self._ready_at = self._clock()
         self._note_counters(report.counters)
         self._apply(Event.REPORTED_READY)
+        revocations = self._live_revocations()
+        if revocations is not None:
+            self._spawn(self._send(process, revocations.to_line()))
         if self._first_outcome is not None and not self._first_outcome.done():
             self._first_outcome.set_result(None)
 

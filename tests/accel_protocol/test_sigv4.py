@@ -175,7 +175,7 @@ def test_time_is_signed_in_utc() -> None:
 def test_time_without_zone_is_refused() -> None:
     """A naive time would silently be the wrong one."""
     with pytest.raises(ConfigurationError):
-        sign(request(), KEY, region=REGION, service=SERVICE, now=datetime(2026, 1, 31))  # noqa: DTZ001
+        sign(request(), KEY, region=REGION, service=SERVICE, now=datetime(2026, 1, 31))
 
 
 def test_request_without_host_is_refused() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from queue import SimpleQueue
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from accel_protocol.errors import (
 )
 from accel_protocol.methods import METHODS
 from client_runtime import connect, grants
-from client_runtime.channel import call, metadata, typed
+from client_runtime.channel import call, typed
 from tests.conftest import Daemon, patience
 from tests.integration.conftest import LoneAccelerator
 

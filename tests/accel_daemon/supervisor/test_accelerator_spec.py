@@ -1,0 +1,45 @@
+"""The values of `--accelerator`."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from accel_daemon.supervisor.accelerator_spec import TYPES, AcceleratorSpec, parse_accelerator
+from accel_protocol.errors import ConfigurationError
+
+
+@pytest.mark.parametrize("accelerator_type", TYPES)
+def test_each_type_alone(accelerator_type: str) -> None:
+    """A type alone means TensorFlow under this interpreter."""
+    expected = AcceleratorSpec(accelerator_type, "tensorflow", sys.executable)
+    assert parse_accelerator(accelerator_type) == expected
+
+
+def test_options_in_any_order() -> None:
+    """Both options can be given."""
+    spec = parse_accelerator(f"eia2.large,python={sys.executable},engine=onnx")
+    assert spec == AcceleratorSpec("eia2.large", "onnx", sys.executable)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", "host, eia1.medium"),
+        ("eia3.large", "eia2.xlarge"),
+        ("HOST", "host, eia1.medium"),
+        ("host,", "engine=E, python=PATH"),
+        ("host,engine", "engine=E"),
+        ("host,engine=", "engine=E"),
+        ("host,colour=red", "engine=E"),
+        ("host,engine=basic", "tensorflow, onnx, mxnet"),
+        ("host,engine=onnx,engine=onnx", "engine, python"),
+        ("host,python=/nowhere/python", "elastic-accelerator is installed"),
+    ],
+)
+def test_what_is_refused_names_what_is_valid(text: str, hint: str) -> None:
+    """The remedy lists the valid values."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse_accelerator(text)
+    assert hint in caught.value.remedy

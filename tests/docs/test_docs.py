@@ -1,0 +1,69 @@
+"""What the documents say is what the programs do."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from accel_daemon.cli import cli
+from accel_protocol.errors import REASONS
+from tests.conftest import ROOT
+
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """The `accel-daemon` commands of a document, split into words."""
+    return [shlex.split(line)[1:] for line in re.findall(r"^accel-daemon .*$", text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_exist(document: Path) -> None:
+    """Every command and option that a document shows is one the program has."""
+    for words in commands_in(document.read_text()):
+        command: click.Command = cli
+        while isinstance(command, click.Group):
+            command = command.commands[words.pop(0)]
+        options = {name for option in command.params for name in option.opts}
+        assert {word for word in words if word.startswith("--")} <= options
+
+
+def test_reference_lists_every_option_of_up() -> None:
+    """The table of `up` has all options, and no others."""
+    table = (ROOT / "docs" / "reference.md").read_text()
+    listed = set(re.findall(r"^\| `(--[a-z-]+)` \|", table, re.MULTILINE))
+
+    assert listed == {name for option in cli.commands["up"].params for name in option.opts}
+
+
+def test_errors_are_all_documented() -> None:
+    """The table of errors has every reason with its remedy."""
+    table = (ROOT / "docs" / "errors.md").read_text()
+
+    for reason, row in REASONS.items():
+        assert re.search(rf"^\| `{reason}` \| .* \| {re.escape(row.remedy)} \|$", table, re.M)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    """Links to files of this repository have a target."""
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text()):
+        assert (document.parent / target).exists(), target
+
+
+def test_readme_names_the_test_command_that_ci_runs() -> None:
+    """The command for the tests is the same everywhere."""
+    assert "pip install tox-uv && tox\n" in (ROOT / "README.md").read_text()
+    assert "pip install --quiet tox-uv\ntox\n" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_decisions_are_all_listed() -> None:
+    """The index has every decision."""
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text()
+
+    assert all(f"({path.name})" in index for path in folder.glob("0*.md"))
