@@ -31,7 +31,8 @@ def main() -> int:
     _end_with_parent()
     reports = _take_standard_output()
     # Unbuffered, because what follows the order is read from the descriptor itself.
-    order = LaunchOrder.from_line(sys.stdin.buffer.raw.readline())
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as orders:
+        order = LaunchOrder.from_line(orders.readline())
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,

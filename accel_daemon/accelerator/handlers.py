@@ -24,6 +24,7 @@ from accel_protocol.methods import (
 _log = logging.getLogger(__name__)
 Context = Any  # grpc.aio.ServicerContext, which has no usable types
 Work = Callable[[str], Awaitable[Any]]
+Plain = Callable[[Tenant, Any], Awaitable[Any]]
 
 
 def generic_handler(service: AcceleratorService) -> grpc.GenericRpcHandler:
@@ -39,21 +40,20 @@ def _handler(service: AcceleratorService, method: Method) -> Any:
     codec = (method.request.FromString, method.response.SerializeToString)
     if method.server_streams:
         return grpc.unary_stream_rpc_method_handler(_load(service, method), *codec)
-    work = {
+    plain: dict[str, Plain] = {
         "GetCapabilities": service.get_capabilities,
         "FindMissing": service.find_missing,
         "Upload": service.upload,
         "Unload": service.unload,
         "List": service.list,
-    }[method.name]
+    }
+    work = _plain(service, method, plain[method.name])
     if method.client_streams:
-        return grpc.stream_unary_rpc_method_handler(_plain(service, method, work), *codec)
-    return grpc.unary_unary_rpc_method_handler(_plain(service, method, work), *codec)
+        return grpc.stream_unary_rpc_method_handler(work, *codec)
+    return grpc.unary_unary_rpc_method_handler(work, *codec)
 
 
-def _plain(
-    service: AcceleratorService, method: Method, answer: Callable[[Tenant, Any], Awaitable[Any]]
-) -> Any:
+def _plain(service: AcceleratorService, method: Method, answer: Plain) -> Any:
     async def handle(request: Any, context: Context) -> Any:
         async def work(request_id: str) -> Any:
             with service.admitted(method.path, context) as tenant:

@@ -100,8 +100,9 @@ class BundleStore:
         Raises:
             ModelMissingError: a file is missing, or was damaged on disk and has been removed.
         """
-        # All of them, so that everything damaged is gone before the client is asked for it.
-        if not all([self._verify(file) for file in manifest.files]):
+        # All of them first, so that all that is damaged is gone before the client is asked.
+        undamaged = [self._verify(file) for file in manifest.files]
+        if not all(undamaged):
             raise _missing()
         folder = self._bundles / manifest.graph_id().hex()
         shutil.rmtree(folder, ignore_errors=True)

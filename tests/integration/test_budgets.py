@@ -69,7 +69,8 @@ def test_accelerator_has_an_empty_environment(daemon: Daemon) -> None:
 
     assert not {name for name in names if name.startswith(("AWS_", "ACCEL_", "SSH_"))}
     assert names <= {
-        "PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH", "PYTHONSAFEPATH", "PYTHONNOUSERSITE", "TF_CPP_MIN_LOG_LEVEL",
+        "PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH", "PYTHONSAFEPATH", "PYTHONNOUSERSITE",
+        "TF_CPP_MIN_LOG_LEVEL",
         "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "XLA_FLAGS",
     }  # fmt: skip
 

@@ -197,10 +197,9 @@ def test_stream_ends_with_its_ticket(lone_accelerator: LoneAccelerator) -> None:
     """An open stream is cut when its ticket expires, not at its next call."""
     grant = lone_accelerator.grant(age=896)
     with lone_accelerator.channel() as channel:
-        stream = channel.stream_stream(METHODS["Run"].path)(
-            iter(lambda: time.sleep(60), None),
-            metadata=(("authorization", f"Bearer {grant.ticket}"),),
-        )
+        calls: SimpleQueue[bytes | None] = SimpleQueue()
+        open_stream = channel.stream_stream(METHODS["Run"].path)
+        stream = open_stream(iter(calls.get, None), metadata=metadata(grant))
         started = time.monotonic()
         with pytest.raises(grpc.RpcError) as caught:
             next(stream)

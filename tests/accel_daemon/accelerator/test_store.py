@@ -1,0 +1,394 @@
+"""The store holds what it verified itself, goes on where an upload stopped, and heals."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accel_daemon.accelerator.store import BundleStore, missing_files, principal_folder
+from accel_protocol.errors import LimitError, ModelError, ModelMissingError, StreamError
+from accel_protocol.limits import DEFAULT_LIMITS, Limits
+from accel_protocol.manifest import SAVED_MODEL, BundleFile, Manifest, Selection
+
+CONTENT = b"0123456789"
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def put(store: BundleStore, content: bytes) -> str:
+    """Upload a file in one chunk."""
+    with closing(store.receive(digest(content), len(content))) as upload:
+        assert upload.append(0, content)
+    return digest(content)
+
+
+def manifest_of(files: dict[str, bytes]) -> Manifest:
+    """A manifest of these files."""
+    entries = (BundleFile(name, len(files[name]), digest(files[name])) for name in sorted(files))
+    return Manifest(SAVED_MODEL, tuple(entries), Selection(signature="serving_default"))
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    """All files below a folder by relative name."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The folder of a principal, not made yet."""
+    return tmp_path / "principal"
+
+
+@pytest.fixture
+def store(root: Path) -> Iterator[BundleStore]:
+    """An empty store."""
+    return BundleStore(root, DEFAULT_LIMITS)
+
+
+def test_a_whole_file_is_stored_under_its_digest(store: BundleStore, root: Path) -> None:
+    """After the last byte the file is there and nothing is left over."""
+    sha256 = put(store, CONTENT)
+    assert store.has(sha256)
+    assert files_below(root) == {f"blobs/{sha256}": CONTENT}
+
+
+@given(st.lists(st.binary(min_size=1, max_size=8), min_size=1, max_size=6), st.data())
+@settings(deadline=None, max_examples=30)
+def test_an_upload_goes_on_wherever_it_stopped(
+    tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes], data: st.DataObject
+) -> None:
+    """Chunks may come in any number of uploads, each beginning at the committed offset."""
+    store = BundleStore(tmp_path_factory.mktemp("store"), DEFAULT_LIMITS)
+    content = b"".join(chunks)
+    sha256, offset, done = digest(content), 0, False
+    upload = store.receive(sha256, len(content))
+    for chunk in chunks:
+        if data.draw(st.booleans()):
+            upload.close()
+            assert store.committed_bytes(sha256) == offset
+            upload = store.receive(sha256, len(content))
+        done = upload.append(offset, chunk)
+        offset += len(chunk)
+    upload.close()
+    assert done
+    assert store.has(sha256)
+
+
+def test_an_upload_goes_on_in_another_process(store: BundleStore, root: Path) -> None:
+    """A store opened anew over the same folder knows what had come."""
+    sha256 = digest(CONTENT)
+    with closing(store.receive(sha256, len(CONTENT))) as upload:
+        assert not upload.append(0, CONTENT[:4])
+    again = BundleStore(root, DEFAULT_LIMITS)
+    assert missing_files(again, [sha256]) == [(sha256, 4)]
+    with closing(again.receive(sha256, len(CONTENT))) as upload:
+        assert upload.append(4, CONTENT[4:])
+    assert missing_files(again, [sha256]) == []
+
+
+@pytest.mark.parametrize("chunks", [[b"x" * 10], [b"01234", b"x" * 5], [b"x", CONTENT[1:]]])
+def test_a_wrong_digest_stores_nothing(store: BundleStore, root: Path, chunks: list[bytes]) -> None:
+    """Neither a file nor a part of it is left, so that the next upload begins anew."""
+    offset = 0
+    with (
+        closing(store.receive(digest(CONTENT), 10)) as upload,
+        pytest.raises(ModelError) as caught,
+    ):
+        for chunk in chunks:
+            upload.append(offset, chunk)
+            offset += len(chunk)
+    assert caught.value.reason == "DIGEST_MISMATCH"
+    assert files_below(root) == {}
+    assert missing_files(store, [digest(CONTENT)]) == [(digest(CONTENT), 0)]
+
+
+def test_a_wrong_first_part_stores_nothing(store: BundleStore, root: Path) -> None:
+    """What an earlier upload left counts into the digest."""
+    with closing(store.receive(digest(CONTENT), 10)) as upload:
+        upload.append(0, b"wrong")
+    with closing(store.receive(digest(CONTENT), 10)) as upload, pytest.raises(ModelError):
+        upload.append(5, CONTENT[5:])
+    assert files_below(root) == {}
+
+
+@pytest.mark.parametrize(
+    ("offset", "data"),
+    [
+        (3, b"3"),  # overlap
+        (0, b"0"),  # from the start again
+        (5, b"5"),  # gap
+        (4, b""),  # no bytes
+        (4, b"456789!"),  # more than announced
+        (-1, b"x"),  # nowhere
+    ],
+)
+def test_chunks_that_do_not_fit_are_refused(store: BundleStore, offset: int, data: bytes) -> None:
+    """Overlap, gap, emptiness and excess are refused, and what had come stays."""
+    sha256 = digest(CONTENT)
+    with closing(store.receive(sha256, len(CONTENT))) as upload:
+        upload.append(0, CONTENT[:4])
+        with pytest.raises(StreamError):
+            upload.append(offset, data)
+    assert missing_files(store, [sha256]) == [(sha256, 4)]
+
+
+def test_an_empty_file_is_stored(store: BundleStore) -> None:
+    """One chunk without bytes makes an empty file whole."""
+    sha256 = put(store, b"")
+    assert store.has(sha256)
+
+
+def test_each_missing_file_is_named_once(store: BundleStore) -> None:
+    """A bundle may hold one content under several names."""
+    there, absent = put(store, b"there"), digest(b"absent")
+    assert missing_files(store, [absent, there, absent]) == [(absent, 0)]
+
+
+BUNDLE = {
+    "saved_model.pb": b"graph",
+    "variables/variables.index": b"index",
+    "variables/variables.data-00000-of-00001": b"weights",
+    "assets/words.txt": b"",
+    "assets/copy of the graph": b"graph",
+}
+
+
+def test_a_bundle_lies_under_its_own_names(store: BundleStore) -> None:
+    """The folder holds exactly the manifest's files."""
+    for content in BUNDLE.values():
+        put(store, content)
+    assert files_below(store.bundle(manifest_of(BUNDLE))) == BUNDLE
+
+
+def test_a_bundle_can_be_asked_for_again(store: BundleStore) -> None:
+    """What someone left in the folder is gone the second time."""
+    for content in BUNDLE.values():
+        put(store, content)
+    (store.bundle(manifest_of(BUNDLE)) / "stranger").write_bytes(b"?")
+    assert files_below(store.bundle(manifest_of(BUNDLE))) == BUNDLE
+
+
+def test_two_bundles_share_files_and_nothing_else(store: BundleStore) -> None:
+    """Models with files in common take their place once."""
+    for content in BUNDLE.values():
+        put(store, content)
+    smaller = {"saved_model.pb": b"graph"}
+    before = store.used_bytes()
+    folders = [store.bundle(manifest_of(files)) for files in (BUNDLE, smaller)]
+    assert [files_below(folder) for folder in folders] == [BUNDLE, smaller]
+    assert store.used_bytes() == before
+
+
+@pytest.mark.parametrize("missing", ["saved_model.pb", "assets/words.txt"])
+def test_a_bundle_with_a_file_missing_is_missing(store: BundleStore, missing: str) -> None:
+    """The client is told to upload."""
+    for name, content in BUNDLE.items():
+        if content != BUNDLE[missing]:
+            put(store, content)
+    with pytest.raises(ModelMissingError):
+        store.bundle(manifest_of(BUNDLE))
+
+
+@pytest.mark.parametrize("damage", [b"grape", b"grap", b"graph!", b""])
+def test_a_damaged_file_is_removed_and_missing(
+    store: BundleStore, root: Path, damage: bytes
+) -> None:
+    """A process that starts after the disk went bad asks for the file again, and heals."""
+    sha256 = put(store, b"graph")
+    (root / "blobs" / sha256).write_bytes(damage)
+    manifest = manifest_of({"saved_model.pb": b"graph"})
+    with pytest.raises(ModelMissingError):
+        store.bundle(manifest)
+    assert missing_files(store, [sha256]) == [(sha256, 0)]
+    put(store, b"graph")
+    assert files_below(store.bundle(manifest)) == {"saved_model.pb": b"graph"}
+
+
+def test_a_manifest_is_remembered(store: BundleStore, root: Path) -> None:
+    """A graph loads again by its id, in a later process too."""
+    manifest = manifest_of(BUNDLE)
+    store.keep_manifest(manifest)
+    store.keep_manifest(manifest)
+    assert BundleStore(root, DEFAULT_LIMITS).manifest(manifest.graph_id()) == manifest
+
+
+def test_an_unknown_manifest_is_missing(store: BundleStore) -> None:
+    """A graph never shown to this principal does not exist for it."""
+    with pytest.raises(ModelMissingError):
+        store.manifest(bytes(32))
+
+
+def test_a_damaged_manifest_is_removed_and_missing(store: BundleStore, root: Path) -> None:
+    """A manifest that does not have its digest any more is asked for again."""
+    manifest = manifest_of(BUNDLE)
+    store.keep_manifest(manifest)
+    path = root / "manifests" / manifest.graph_id().hex()
+    path.write_bytes(path.read_bytes().replace(b"graph", b"grape"))
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(ModelMissingError):
+        store.manifest(manifest.graph_id())
+    assert not path.exists()
+
+
+PRINCIPALS = [
+    ("000000000001", "arn:aws:iam::000000000001:user/a"),
+    ("000000000001", "arn:aws:iam::000000000001:user/b"),
+    ("000000000002", "arn:aws:iam::000000000002:user/a"),
+    ("000000000001", "../../etc"),
+    ("000000000001", ""),
+]
+
+
+def test_principals_have_folders_of_their_own() -> None:
+    """Another name or another account is another folder."""
+    assert len({principal_folder(*who) for who in PRINCIPALS}) == len(PRINCIPALS)
+
+
+@pytest.mark.parametrize("who", PRINCIPALS)
+def test_a_principal_s_folder_is_a_plain_name(who: tuple[str, str]) -> None:
+    """No name of a principal leads anywhere else."""
+    name = principal_folder(*who)
+    assert len(name) == 32
+    assert set(name) <= set("0123456789abcdef")
+
+
+def test_what_others_uploaded_is_invisible(tmp_path: Path) -> None:
+    """A file of another principal looks like a file nobody has."""
+    one, two = (BundleStore(tmp_path / name, DEFAULT_LIMITS) for name in ("one", "two"))
+    sha256 = put(one, CONTENT)
+    assert missing_files(two, [sha256]) == [(sha256, 0)]
+
+
+def test_folders_are_for_the_process_only(store: BundleStore, root: Path) -> None:
+    """Other users of the host cannot look into a store."""
+    assert {path.stat().st_mode & 0o077 for path in root.iterdir()} == {0}
+
+
+@pytest.mark.parametrize(("size", "allowed"), [(9, True), (10, True), (11, False)])
+def test_a_file_is_limited(root: Path, size: int, allowed: bool) -> None:
+    """One above `file_bytes` is refused before any byte came."""
+    store = BundleStore(root, Limits(file_bytes=10))
+    if allowed:
+        store.receive(digest(b""), size).close()
+    else:
+        with pytest.raises(LimitError):
+            store.receive(digest(b""), size)
+
+
+@pytest.mark.parametrize(("size", "allowed"), [(5, True), (6, True), (7, False)])
+def test_all_files_of_a_principal_are_limited(root: Path, size: int, allowed: bool) -> None:
+    """Finished and unfinished files count together; the file that comes counts whole, once."""
+    store = BundleStore(root, Limits(store_bytes=20))
+    put(store, CONTENT)
+    with closing(store.receive(digest(b"partial"), 7)) as upload:
+        upload.append(0, b"part")
+    if allowed:
+        store.receive(digest(b"more"), size).close()
+        store.receive(digest(b"partial"), 10).close()
+    else:
+        with pytest.raises(LimitError) as caught:
+            store.receive(digest(b"more"), size)
+        assert caught.value.fields == {"name": "store_bytes", "limit": "20", "actual": "21"}
+
+
+def test_used_bytes_are_those_of_all_files(store: BundleStore) -> None:
+    """Whole files and parts."""
+    put(store, CONTENT)
+    with closing(store.receive(digest(b"partial"), 7)) as upload:
+        upload.append(0, b"part")
+    assert store.used_bytes() == 14
+
+
+@pytest.mark.xfail(strict=True, reason="a second upload appends to the first one's part")
+def test_two_uploads_of_one_file_at_once_store_the_right_content(
+    store: BundleStore, root: Path
+) -> None:
+    """Two clients of one principal may bring the same model at the same time."""
+    sha256 = digest(CONTENT)
+    uploads = [store.receive(sha256, len(CONTENT)) for _ in range(2)]
+    try:
+        for start, end in ((0, 5), (5, 10)):
+            for upload in uploads:
+                upload.append(start, CONTENT[start:end])
+                upload._stream.flush()
+    except (StreamError, ModelError, OSError):
+        pass  # One of them may be sent away; what is stored has to be right.
+    finally:
+        for upload in uploads:
+            upload.close()
+    for path in (root / "blobs").iterdir():
+        assert path.read_bytes() == CONTENT
+    assert store.has(sha256) or store.committed_bytes(sha256) <= len(CONTENT)
+
+
+@pytest.mark.xfail(strict=True, raises=StreamError, reason="no chunk can make the part whole")
+def test_a_part_with_all_its_bytes_can_be_finished(store: BundleStore, root: Path) -> None:
+    """A process that ends between the last byte and the file's place leaves such a part."""
+    sha256 = digest(CONTENT)
+    (root / "partial" / sha256).write_bytes(CONTENT)
+    (_, committed), *_ = missing_files(store, [sha256]) or [(sha256, 0)]
+    if not store.has(sha256):
+        with closing(store.receive(sha256, len(CONTENT))) as upload:
+            upload.append(committed, CONTENT[committed:])
+    assert store.has(sha256)
+
+
+@pytest.mark.xfail(strict=True, raises=StreamError, reason="a part that is too long stays for ever")
+def test_a_part_that_is_too_long_begins_anew(store: BundleStore) -> None:
+    """An upload that announced a wrong size must not make the digest unusable."""
+    sha256 = digest(CONTENT)
+    with closing(store.receive(sha256, 100)) as upload:
+        upload.append(0, b"x" * 60)
+    ((_, committed),) = missing_files(store, [sha256])
+    with closing(store.receive(sha256, len(CONTENT))) as upload:
+        upload.append(min(committed, len(CONTENT)), CONTENT[min(committed, len(CONTENT)) :])
+    assert store.has(sha256)
+
+
+@pytest.mark.xfail(strict=True, reason="a wrong size in a manifest removes a good file")
+def test_a_manifest_with_a_wrong_size_removes_nothing(store: BundleStore) -> None:
+    """The digest says whether a file is damaged; the manifest may be what is wrong."""
+    sha256 = put(store, b"graph")
+    honest = manifest_of({"saved_model.pb": b"graph"})
+    with pytest.raises((ModelMissingError, ModelError)):
+        store.bundle(replace(honest, files=(replace(honest.files[0], size=99),)))
+    assert store.has(sha256)
+
+
+@pytest.mark.xfail(strict=True, reason="writers of one manifest share one scratch file")
+def test_threads_may_keep_one_manifest_at_once(tmp_path: Path) -> None:
+    """Clients that load the same graph at the same time do not disturb each other."""
+    manifest = manifest_of(BUNDLE)
+    failures: list[Exception] = []
+    for turn in range(60):
+        store = BundleStore(tmp_path / str(turn), DEFAULT_LIMITS)
+        barrier = threading.Barrier(8)
+
+        def keep(store: BundleStore = store, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            try:
+                store.keep_manifest(manifest)
+            except OSError as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=keep) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failures == []
