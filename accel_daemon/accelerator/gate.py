@@ -198,7 +198,7 @@ class OpenStreams:
 
 def _bearer(metadata: Iterable[tuple[str, str | bytes]], limits: Limits) -> str:
     values = [value for key, value in metadata if key == "authorization"]
-    if not values or values[0] in ("", _BEARER.strip()):
+    if not values or values[0] in ("", _BEARER, _BEARER.strip()):
         raise CredentialsError("The call carries no ticket.", reason="MISSING_TICKET")
     value = values[0]
     if len(values) > 1 or not isinstance(value, str) or not value.startswith(_BEARER):

@@ -85,7 +85,10 @@ async def _admit(request: web.Request, handler: Handler, request_id: str) -> web
     permission = _permission(request)
     if permission is PUBLIC:
         return await handler(request)
-    call = _identify(request, await _read_body(request), permission, request_id)
+    body = await _read_body(request)
+    if (refresh := request.app[SERVICE].refresh_identities) is not None:
+        await refresh()
+    call = _identify(request, body, permission, request_id)
     if permission.scope is Scope.DAEMON and not call.allows():
         raise call.denied()
     set_call(request, call)

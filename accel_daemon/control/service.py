@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -26,6 +26,7 @@ class ControlService:
     Attributes:
         fleet: the accelerators.
         identities: gives the users and keys that hold now.
+        refresh_identities: looks for changes, so that a key works as soon as it was made.
         tickets: signs tickets.
         region: the only region that requests may be signed for.
         is_ready: whether every accelerator was ready once.
@@ -40,6 +41,7 @@ class ControlService:
     is_ready: Callable[[], bool]
     now: Callable[[], datetime]
     body_seconds: float = 10.0
+    refresh_identities: Callable[[], Awaitable[None]] | None = None
 
     def accelerator_arn(self, accelerator_id: str) -> str:
         """The resource that policies name."""

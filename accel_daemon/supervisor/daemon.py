@@ -153,6 +153,7 @@ async def _endpoints(daemon: _Daemon) -> AsyncIterator[tuple[str, str]]:
     service = ControlService(
         fleet=daemon.fleet,
         identities=lambda: daemon.identities,
+        refresh_identities=lambda: _refresh_identities(daemon),
         tickets=daemon.tickets,
         region=REGION,
         is_ready=lambda: daemon.is_ready,
@@ -185,13 +186,18 @@ async def _watch_identities(daemon: _Daemon) -> None:
     """Follow the identities' file, and end the tickets of keys that are gone."""
     while True:
         await asyncio.sleep(IDENTITY_POLL_SECONDS)
-        try:
-            if daemon.store.changed():
-                await _adopt(daemon, daemon.store.load())
-        except ConfigurationError as error:
-            LOG.error("the identities were changed, but the old ones stay in force: %s", error)
-        except Exception:  # Whatever it is, revocations must keep being looked for.
-            LOG.exception("a defect while following the identities")
+        await _refresh_identities(daemon)
+
+
+async def _refresh_identities(daemon: _Daemon) -> None:
+    """Take over what the identities' file says now."""
+    try:
+        if daemon.store.changed():
+            await _adopt(daemon, daemon.store.load())
+    except ConfigurationError as error:
+        LOG.error("the identities were changed, but the old ones stay in force: %s", error)
+    except Exception:  # Whatever it is, revocations must keep being looked for.
+        LOG.exception("a defect while following the identities")
 
 
 async def _adopt(daemon: _Daemon, identities: Identities) -> None:

@@ -6,6 +6,7 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import SimpleQueue
 
 import grpc
 import pytest
@@ -19,7 +20,7 @@ from accel_protocol.errors import (
 )
 from accel_protocol.methods import METHODS
 from client_runtime import connect, grants
-from client_runtime.channel import call, typed
+from client_runtime.channel import call, metadata, typed
 from tests.conftest import Daemon, patience
 from tests.integration.conftest import LoneAccelerator
 
