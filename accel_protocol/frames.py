@@ -84,6 +84,8 @@ def decode(message: Buffer) -> Frame:
     while position < len(view):
         key, position = _read_varint(view, position)
         field, wire_type = key >> 3, key & 7
+        if field == 0:
+            raise StreamError("A message has a field number 0.")
         if wire_type == _VARINT:
             value, position = _read_varint(view, position)
             call_id = value if field == _CALL_ID else call_id

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from accel_protocol.errors import ModelError
@@ -19,7 +20,8 @@ from accel_protocol.limits import Limits
 SAVED_MODEL = "tensorflow.saved_model"
 _VERSION = 1
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_PART = re.compile(r"[^/\\\x00-\x1f]{1,255}")
+_PART = re.compile(r"[^/\\\x00-\x1f]+")
+_PART_BYTES = 255  # what Linux's file systems take
 
 
 @dataclass(frozen=True, order=True)
@@ -82,6 +84,9 @@ def _check(manifest: Manifest, limits: Limits) -> None:
     names = [file.name for file in manifest.files]
     if names != sorted(set(names)) or not names:
         raise ModelError("The manifest's files are not sorted by name, each once.")
+    folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+    if folders & set(names):
+        raise ModelError("The manifest has a file below a file.")
     for file in manifest.files:
         limits.check("file_bytes", file.size)
         if not _DIGEST.fullmatch(file.sha256) or file.size < 0 or not is_safe_name(file.name):
@@ -95,6 +100,7 @@ def is_safe_name(name: str) -> bool:
         len(name) <= 1024
         and len(parts) <= 16
         and all(_PART.fullmatch(part) and part not in (".", "..") for part in parts)
+        and all(len(part.encode("utf-8", "surrogatepass")) <= _PART_BYTES for part in parts)
         and ":" not in name
     )
 

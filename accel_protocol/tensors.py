@@ -73,7 +73,10 @@ def _as_bytes(element: object) -> bytes:
     if isinstance(element, bytes):
         return element
     if isinstance(element, str):
-        return element.encode("utf-8")
+        try:
+            return element.encode("utf-8")
+        except UnicodeEncodeError:
+            raise FeedError("A string element has no UTF-8 form.") from None
     raise FeedError(f"A string tensor holds bytes or str, not {type(element).__name__}.")
 
 
@@ -92,7 +95,8 @@ def check_header(header: TensorHeader, limits: Limits) -> None:
     """
     limits.check("tensor_rank", len(header.shape))
     elements = elements_of(header.shape)
-    limits.check("tensor_elements", elements)
+    # A size of 0 must not hide the others: NumPy cannot hold them all the same.
+    limits.check("tensor_elements", math.prod(max(size, 1) for size in header.shape))
     if header.dtype == dtypes.STRING:
         fits = header.size >= elements * _LENGTH.size and (elements > 0 or header.size == 0)
     else:

@@ -279,7 +279,7 @@ def _receive(lane: Lane) -> Answer | AcceleratorError:
                 raise StreamError("An answer does not begin with its result.")
             result = pb.RunResult.FromString(bytes(frame.head))
             assembly = Assembly(headers_from_wire(result.fetches), DEFAULT_LIMITS)
-        if frame.payload is not None and not assembly.complete:
+        if frame.payload is not None and (len(frame.payload) or not assembly.complete):
             assembly.add(frame.payload)
     assert result is not None
     return Answer(assembly.arrays(writable=True), result.timing, result.repeatable)

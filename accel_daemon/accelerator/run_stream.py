@@ -59,7 +59,7 @@ class CallReceiver:
         self._limits.check("message_bytes", len(message))
         frame = frames.decode(message)
         assembly = self._begin(frame) if self._assembly is None else self._continue(frame)
-        if frame.payload is not None and not assembly.complete:
+        if frame.payload is not None and (len(frame.payload) or not assembly.complete):
             assembly.add(frame.payload)
         return self._finish(assembly) if assembly.complete else None
 

@@ -126,8 +126,8 @@ class AcceleratorService:
         self.limits.check("bundle_files", len(request.blobs))
         for blob in request.blobs:
             self.limits.check("file_bytes", blob.size)
-        digests = [_digest(blob) for blob in request.blobs]
-        missing = await asyncio.to_thread(missing_files, tenant.store, digests)
+        sizes = {_digest(blob): blob.size for blob in request.blobs}
+        missing = await asyncio.to_thread(missing_files, tenant.store, sizes)
         return pb.FindMissingResponse(
             missing=[
                 pb.MissingBlob(sha256=bytes.fromhex(digest), committed_bytes=committed)

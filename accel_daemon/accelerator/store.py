@@ -14,15 +14,18 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from accel_protocol import manifest as manifests
-from accel_protocol.errors import ModelError, ModelMissingError, StreamError
+from accel_protocol.errors import BusyError, ModelError, ModelMissingError, StreamError
 from accel_protocol.limits import Limits
 from accel_protocol.manifest import BundleFile, Manifest
 
 _READ_BYTES = 1 << 20
+_RETRY = {"retry_after_ms": "200"}
 
 
 def principal_folder(account: str, principal: str) -> str:
@@ -42,17 +45,31 @@ class BundleStore:
         for folder in (self._blobs, self._partial, self._manifests, self._bundles):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._verified: set[str] = set()
+        self._arriving: set[str] = set()
+        self._lock = threading.Lock()
 
     def has(self, sha256: str) -> bool:
         """Whether the whole file is here."""
         return (self._blobs / sha256).is_file()
 
-    def committed_bytes(self, sha256: str) -> int:
-        """How many bytes of an unfinished upload are here."""
+    def committed_bytes(self, sha256: str, size: int) -> int:
+        """How many bytes of an unfinished upload of a file of this size are here.
+
+        A part that is not shorter than its file cannot be continued. It is the file itself, left
+        by a process that ended at the wrong moment, and gets its place; or it is discarded.
+        """
+        part = self._partial / sha256
         try:
-            return (self._partial / sha256).stat().st_size
+            committed = part.stat().st_size
         except FileNotFoundError:
             return 0
+        if committed < size or sha256 in self._arriving:
+            return min(committed, size)
+        if committed == size and _sha256(part) == sha256:
+            part.replace(self._blobs / sha256)
+            return size
+        part.unlink(missing_ok=True)
+        return 0
 
     def used_bytes(self) -> int:
         """Bytes of all files, finished or not."""
@@ -63,10 +80,17 @@ class BundleStore:
 
         Raises:
             LimitError: the file, or the store with it, is too large.
+            BusyError: another call uploads the same file at present.
         """
         self._limits.check("file_bytes", size)
-        self._limits.check("store_bytes", self.used_bytes() - self.committed_bytes(sha256) + size)
-        return BlobUpload(self._partial / sha256, self._blobs / sha256, sha256, size)
+        committed = self.committed_bytes(sha256, size)
+        self._limits.check("store_bytes", self.used_bytes() - committed + size)
+        with self._lock:
+            if sha256 in self._arriving:
+                raise BusyError("Another call uploads this file.", fields=_RETRY)
+            self._arriving.add(sha256)
+        part, final = self._partial / sha256, self._blobs / sha256
+        return BlobUpload(part, final, sha256, size, lambda: self._arriving.discard(sha256))
 
     def keep_manifest(self, manifest: Manifest) -> None:
         """Remember a manifest, so that its graph loads again without its client."""
@@ -99,6 +123,7 @@ class BundleStore:
 
         Raises:
             ModelMissingError: a file is missing, or was damaged on disk and has been removed.
+            ModelError: the manifest gives a wrong size.
         """
         # All of them first, so that all that is damaged is gone before the client is asked.
         undamaged = [self._verify(file) for file in manifest.files]
@@ -118,19 +143,23 @@ class BundleStore:
         if not path.is_file():
             return False
         if file.sha256 not in self._verified:
-            if path.stat().st_size != file.size or _sha256(path) != file.sha256:
+            if _sha256(path) != file.sha256:
                 path.unlink()
                 return False
             self._verified.add(file.sha256)
+        if path.stat().st_size != file.size:
+            raise ModelError("The manifest gives a file a size that it does not have.")
         return True
 
 
 class BlobUpload:
     """One file while it arrives. `close` it, whole or not; what arrived stays for later."""
 
-    def __init__(self, partial: Path, final: Path, sha256: str, size: int) -> None:
+    def __init__(
+        self, partial: Path, final: Path, sha256: str, size: int, closed: Callable[[], None]
+    ) -> None:
         self._partial, self._final = partial, final
-        self.sha256, self._size = sha256, size
+        self.sha256, self._size, self._closed = sha256, size, closed
         self._digest = hashlib.sha256()
         if partial.exists():
             _update_from_file(self._digest, partial)
@@ -140,6 +169,7 @@ class BlobUpload:
     def close(self) -> None:
         """Stop receiving."""
         self._stream.close()
+        self._closed()
 
     def append(self, offset: int, data: bytes) -> bool:
         """Take the next chunk; True when the file is whole, verified and in its place.
@@ -169,9 +199,19 @@ class BlobUpload:
         return True
 
 
-def missing_files(store: BundleStore, digests: Iterable[str]) -> list[tuple[str, int]]:
-    """(digest, bytes already here) of each file that is not whole in the store."""
-    return [(d, store.committed_bytes(d)) for d in dict.fromkeys(digests) if not store.has(d)]
+def missing_files(store: BundleStore, sizes: Mapping[str, int]) -> list[tuple[str, int]]:
+    """(digest, bytes already here) of each file that is not whole in the store.
+
+    Args:
+        store: where to look.
+        sizes: bytes of each file by digest.
+    """
+    missing = []
+    for sha256, size in sizes.items():
+        committed = 0 if store.has(sha256) else store.committed_bytes(sha256, size)
+        if not store.has(sha256):
+            missing.append((sha256, committed))
+    return missing
 
 
 def _missing() -> ModelMissingError:
@@ -190,6 +230,7 @@ def _sha256(path: Path) -> str:
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
-    scratch = path.with_suffix(f".{os.getpid()}")
-    scratch.write_bytes(data)
-    scratch.replace(path)
+    # A scratch file of its own, because several threads may write the same thing at once.
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as scratch:
+        scratch.write(data)
+    os.replace(scratch.name, path)

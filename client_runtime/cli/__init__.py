@@ -1,0 +1,1 @@
+"""The command `accel`: one module a command, each thin around the rest of the client."""

@@ -1,0 +1,1 @@
+"""Old names for new things, so that scripts written for the original run unchanged."""
