@@ -8,35 +8,32 @@ that cannot do harm.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import grpc
 
-from accel_protocol import frames, tensors
 from accel_protocol.errors import (
     AcceleratorError,
     AnswerLostError,
     BusyError,
     ConnectionLostError,
     CredentialsError,
-    StreamError,
 )
-from accel_protocol.limits import DEFAULT_LIMITS
-from accel_protocol.payload import Assembly, headers_from_wire
 from accel_protocol.sigv4 import AccessKey
-from accel_protocol.tensors import Array
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime import channel as channels
 from client_runtime import grants, uploading
 from client_runtime.bundle import Bundle
 from client_runtime.credentials import find_credentials
 from client_runtime.discovery import Endpoint, discover
+from client_runtime.exchange import Answer, Call, exchange
 from client_runtime.grants import Grant
 from client_runtime.lane import GrpcLane, Lane
 
@@ -45,16 +42,8 @@ _T = TypeVar("_T")
 _PATIENCE_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
+_RENEW_AGAIN_SECONDS = 15.0
 _RENEWABLE = ("INVALID_TICKET", "TICKET_EXPIRED")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a call brought: the fetches by alias, the accelerator's timing, whether to repeat."""
-
-    fetches: dict[str, Array]
-    timing: Any
-    repeatable: bool
 
 
 class Attachment:
@@ -80,7 +69,8 @@ class Attachment:
         self._idle: list[Lane] = []
         self._grant: Grant | None = None
         self._channel: grpc.Channel | None = None
-        self._call_id = 0
+        self._call_ids = itertools.count(1)
+        self._stale = False
         self._closed = False
 
     @property
@@ -105,27 +95,24 @@ class Attachment:
         _log.info("model %s: %d bytes uploaded", bundle.graph_id.hex()[:12], sent)
         return sent
 
-    def run(
-        self, graph_id: bytes, feeds: Mapping[str, Array], *, repeatable: bool = False
-    ) -> Answer:
+    def run(self, call: Call, *, repeatable: bool = False) -> Answer:
         """One inference.
 
         Args:
-            graph_id: 32 bytes.
-            feeds: by alias.
+            call: what to run.
             repeatable: whether the call may be repeated when its answer was lost.
 
         Raises:
             ModelMissingError: the accelerator lacks the graph: `prepare` it and call again.
+            DeadlineError, CancelledError: the call's time ran out, or it was cancelled.
             AcceleratorError: refused, failed, or unreachable for longer than `patience`.
         """
-        return self._patiently(lambda: self._run_once(graph_id, feeds, repeatable))
+        return self._patiently(lambda: self._run_once(call, repeatable), call.give_up_at)
 
-    def _run_once(self, graph_id: bytes, feeds: Mapping[str, Array], repeatable: bool) -> Answer:
+    def _run_once(self, call: Call, repeatable: bool) -> Answer:
         lane = self._take_lane()
         try:
-            lane.send(self._messages(graph_id, feeds))
-            answer = _receive(lane)
+            answer = exchange(lane, next(self._call_ids), call)
         except (ConnectionLostError, CredentialsError) as error:
             lane.close()
             if lane.served and not repeatable and error.reason != "TICKET_REVOKED":
@@ -139,24 +126,13 @@ class Attachment:
             raise answer
         return answer
 
-    def _messages(self, graph_id: bytes, feeds: Mapping[str, Array]) -> Iterator[bytes]:
-        encoded = [tensors.encode(name, value) for name, value in feeds.items()]
-        headers = [
-            pb.TensorHeader(name=h.name, dtype=h.dtype, shape=h.shape, size=h.size)  # type: ignore[arg-type]
-            for h, _ in encoded
-        ]
-        head = pb.RunStart(graph_id=graph_id, feeds=headers).SerializeToString()
-        with self._lock:
-            self._call_id += 1
-            call_id = self._call_id
-        payload = [data for _, data in encoded]
-        return frames.split(call_id, head, payload, DEFAULT_LIMITS.piece_bytes)
-
     def _take_lane(self) -> Lane:
         grant, channel = self._attached()
         with self._lock:
             lanes, self._idle = self._idle, []
-            usable = [lane for lane in lanes if lane.grant is grant and lane.is_open()]
+            usable = [
+                lane for lane in lanes if lane.grant.ticket == grant.ticket and lane.is_open()
+            ]
             chosen = usable.pop() if usable else None
             self._idle = usable
         for lane in lanes:
@@ -177,11 +153,22 @@ class Attachment:
             if self._closed:
                 raise ConnectionLostError("The connection was closed.", remedy="Open a new one.")
             grant = self._grant
-            if grant is None or time.monotonic() >= grant.renew_at:
+            if grant is None or self._stale:
                 self._attach(grant)
+            elif time.monotonic() >= grant.renew_at:
+                self._renew(grant)
             assert self._grant is not None
             assert self._channel is not None
             return self._grant, self._channel
+
+    def _renew(self, grant: Grant) -> None:
+        """Replace a grant that is still good, or keep it a little when nobody answers."""
+        try:
+            self._attach(grant)
+        except (ConnectionLostError, BusyError) as error:
+            _log.warning("the ticket could not be renewed yet: %s", error.message)
+            later = time.monotonic() + _RENEW_AGAIN_SECONDS
+            self._grant = replace(grant, renew_at=later)
 
     def _reached(self) -> tuple[grpc.Channel, Grant]:
         grant, channel = self._attached()
@@ -207,14 +194,17 @@ class Attachment:
         # Stay with this accelerator: the model is there now.
         self._accelerator = grant.accelerator_id
         self._grant = grant
+        self._stale = False
 
     def _call(self, name: str, request: Any) -> Any:
         channel, grant = self._reached()
         return channels.call(channel, grant, name, request)
 
-    def _patiently(self, attempt: Callable[[], _T]) -> _T:
-        """Attempt until it succeeds, cannot succeed, or patience ends."""
+    def _patiently(self, attempt: Callable[[], _T], give_up_at: float | None = None) -> _T:
+        """Attempt until it succeeds, cannot succeed, or patience (or the call's time) ends."""
         give_up = time.monotonic() + self._patience
+        if give_up_at is not None:
+            give_up = min(give_up, give_up_at)
         pause = _FIRST_PAUSE_SECONDS
         asked_for_new_ticket = False
         while True:
@@ -245,8 +235,7 @@ class Attachment:
     def _detach(self) -> None:
         """Ask for a new grant before the next call; lanes of the old one are not used again."""
         with self._lock:
-            if self._grant is not None:
-                self._grant = replace(self._grant, renew_at=0.0)
+            self._stale = True
 
     def close(self) -> None:
         """Close all streams and the channel."""
@@ -264,25 +253,6 @@ class Attachment:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _receive(lane: Lane) -> Answer | AcceleratorError:
-    """The answer to the call just sent, or the error it was answered with."""
-    assembly: Assembly | None = None
-    result = None
-    while assembly is None or not assembly.complete:
-        frame = frames.decode(lane.receive())
-        if frame.error is not None:
-            return channels.from_message(pb.Error.FromString(bytes(frame.error)))
-        if assembly is None:
-            if frame.head is None:
-                raise StreamError("An answer does not begin with its result.")
-            result = pb.RunResult.FromString(bytes(frame.head))
-            assembly = Assembly(headers_from_wire(result.fetches), DEFAULT_LIMITS)
-        if frame.payload is not None and (len(frame.payload) or not assembly.complete):
-            assembly.add(frame.payload)
-    assert result is not None
-    return Answer(assembly.arrays(writable=True), result.timing, result.repeatable)
 
 
 def connect(

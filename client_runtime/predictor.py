@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
+import functools
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,12 @@ from client_runtime import bundle as bundles
 from client_runtime import feeds as feeds_
 from client_runtime import saved_model
 from client_runtime.attachment import Attachment, connect
+from client_runtime.exchange import Call, CallTiming, Cancellation
 from client_runtime.saved_model import TensorInfo
 from client_runtime.selection import Choice, select
 
-_log = logging.getLogger(__name__)
 _MISSING_ATTEMPTS = 3
+_ASYNC_CALLS = 64  # at one time; each takes a thread and a stream
 
 
 class EIPredictor:
@@ -77,6 +81,8 @@ class EIPredictor:
         self._bundle: bundles.Bundle | None = None
         self._lock = threading.Lock()
         self._repeatable = False
+        self._timings = threading.local()
+        self._executor: ThreadPoolExecutor | None = None
         self.uploaded_bytes = 0
         """Bytes of the model that this predictor had to send so far."""
 
@@ -90,11 +96,19 @@ class EIPredictor:
         """What is fetched, by alias."""
         return dict(self._selection.fetches)
 
-    def __call__(self, feed_dict: Mapping[str, Any]) -> dict[str, Any]:
+    @property
+    def last_timing(self) -> CallTiming | None:
+        """Where the time of this thread's last call went; None before the first."""
+        return getattr(self._timings, "last", None)
+
+    def __call__(
+        self, feed_dict: Mapping[str, Any], *, timeout: float | None = None
+    ) -> dict[str, Any]:
         """Run the model.
 
         Args:
             feed_dict: values by alias; missing or None values are not fed.
+            timeout: seconds after which the work is stopped, on the accelerator too.
 
         Returns:
             All fetches by alias, as Session.run would give them: arrays; NumPy scalars, or bytes,
@@ -104,15 +118,34 @@ class EIPredictor:
             ValueError, TypeError: an unknown key, or a value that does not convert.
             AcceleratorError: see `Attachment.run`.
         """
-        arrays = feeds_.convert(feed_dict, self._selection.feeds)
-        answer = self._run(arrays)
-        return {alias: answer[alias][()] for alias in self._selection.fetches}
+        return self._predict(feed_dict, timeout, None)
 
-    def _run(self, arrays: dict[str, Array]) -> dict[str, Array]:
+    async def predict_async(
+        self, feed_dict: Mapping[str, Any], *, timeout: float | None = None
+    ) -> dict[str, Any]:
+        """The same as calling, for asyncio; cancelling the task stops the work everywhere."""
+        cancellation = Cancellation()
+        work = functools.partial(self._predict, feed_dict, timeout, cancellation)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads(), work)
+        except asyncio.CancelledError:
+            cancellation.cancel()
+            raise
+
+    def _predict(
+        self, feed_dict: Mapping[str, Any], timeout: float | None, cancellation: Cancellation | None
+    ) -> dict[str, Any]:
+        give_up_at = None if timeout is None else time.monotonic() + timeout
+        arrays = feeds_.convert(feed_dict, self._selection.feeds)
         attachment, bundle = self._ready()
+        call = Call(bundle.graph_id, arrays, give_up_at, cancellation)
+        fetches = self._run(attachment, bundle, call)
+        return {alias: fetches[alias][()] for alias in self._selection.fetches}
+
+    def _run(self, attachment: Attachment, bundle: bundles.Bundle, call: Call) -> dict[str, Array]:
         for attempt in range(1, _MISSING_ATTEMPTS + 1):
             try:
-                answer = attachment.run(bundle.graph_id, arrays, repeatable=self._repeatable)
+                answer = attachment.run(call, repeatable=self._repeatable)
             except ModelMissingError:
                 # Evicted between loading and running, at worst; never for ever.
                 if attempt == _MISSING_ATTEMPTS:
@@ -121,8 +154,15 @@ class EIPredictor:
                     self.uploaded_bytes += attachment.prepare(bundle)
             else:
                 self._repeatable = answer.repeatable
+                self._timings.last = answer.timing
                 return answer.fetches
         raise AssertionError("unreachable")
+
+    def _threads(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(_ASYNC_CALLS, thread_name_prefix="predict")
+            return self._executor
 
     def _ready(self) -> tuple[Attachment, bundles.Bundle]:
         with self._lock:
@@ -142,8 +182,17 @@ class EIPredictor:
             attachment = self._attachment
             if self._owns_attachment:
                 self._attachment = None
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=False)
         if attachment is not None and self._owns_attachment:
             attachment.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "An EIPredictor holds a connection and cannot be pickled. Make one in each process: "
+            f"EIPredictor({str(self._root)!r}, …); the model is not uploaded again."
+        )
 
     def __enter__(self) -> EIPredictor:
         return self

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,11 +20,13 @@ from accel_daemon.accelerator.run_queue import RunQueue
 from accel_daemon.accelerator.run_stream import Call, Timing
 from accel_daemon.accelerator.store import BundleStore
 from accel_daemon.engines.engine import Engine, Graph
-from accel_protocol.errors import DeadlineError
+from accel_protocol.errors import AnswerLostError, CancelledError, DeadlineError
 from accel_protocol.limits import Limits
 from accel_protocol.manifest import Manifest
 from accel_protocol.tensors import Array
 
+# Most cancelled runs are over by themselves within this time, in seconds.
+_CANCEL_GRACE_SECONDS = 0.25
 _log = logging.getLogger(__name__)
 
 
@@ -37,6 +39,7 @@ class Loaded:
     memory_bytes: int
     load_time: float
     runs: int = 0
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,22 +94,58 @@ class GraphTable:
             ModelMissingError, ModelError, BusyError, DeadlineError, FeedError, GraphError.
         """
         received = time.monotonic()
-        loaded = self._loaded.get(call.graph_id)
-        if loaded is None:
-            loaded = await _within(self._get(call.graph_id), call.timeout)
+        while True:
+            loaded = self._loaded.get(call.graph_id)
+            if loaded is None:
+                left = _left(call.timeout, received)
+                loaded = await _within(self._get(call.graph_id), left)
+            try:
+                return await self._run_on(loaded, call, received)
+            except CancelledError:
+                # Another caller's cancelled run took the graph with it. Load it and run again.
+                if not loaded.stopped:
+                    raise
+                if not loaded.graph.repeatable:
+                    raise AnswerLostError("The graph was stopped while this call ran.") from None
+
+    async def _run_on(self, loaded: Loaded, call: Call, received: float) -> Outcome:
         ready = time.monotonic()
         self._residency.pin(call.graph_id)
         try:
             async with self._queue.place(_left(call.timeout, received)):
                 started = time.monotonic()
                 left = _left(call.timeout, received)
-                work: Callable[[], dict[str, Array]] = lambda: loaded.graph.run(call.feeds, left)  # noqa: E731
-                fetches = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+                fetches = await self._on_thread(loaded, call, left)
         finally:
             self._residency.unpin(call.graph_id)
         loaded.runs += 1
         timing = Timing(started - ready, time.monotonic() - started, ready - received)
         return Outcome(fetches, timing, loaded.graph.repeatable)
+
+    async def _on_thread(
+        self, loaded: Loaded, call: Call, timeout: float | None
+    ) -> dict[str, Array]:
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._threads, loaded.graph.run, call.feeds, timeout)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            loop.call_later(_CANCEL_GRACE_SECONDS, self._stop, loaded, work)
+            raise
+
+    def _stop(self, loaded: Loaded, work: asyncio.Future[dict[str, Array]]) -> None:
+        """Stop a cancelled run that still goes on, by closing its graph.
+
+        TensorFlow can stop all runs of a Session or none. The graph is loaded again for whoever
+        else uses it.
+        """
+        if work.done():
+            work.exception()  # looked at, so that asyncio does not complain
+            return
+        work.add_done_callback(lambda done: done.exception())
+        loaded.stopped = True
+        if self._loaded.get(loaded.graph_id) is loaded:
+            self.unload(loaded.graph_id)
 
     async def _get(self, graph_id: bytes) -> Loaded:
         if graph_id in self._loaded:
