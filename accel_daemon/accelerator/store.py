@@ -90,7 +90,11 @@ class BundleStore:
                 raise BusyError("Another call uploads this file.", fields=_RETRY)
             self._arriving.add(sha256)
         part, final = self._partial / sha256, self._blobs / sha256
-        return BlobUpload(part, final, sha256, size, lambda: self._arriving.discard(sha256))
+        try:
+            return BlobUpload(part, final, sha256, size, lambda: self._arriving.discard(sha256))
+        except OSError:
+            self._arriving.discard(sha256)
+            raise
 
     def keep_manifest(self, manifest: Manifest) -> None:
         """Remember a manifest, so that its graph loads again without its client."""

@@ -194,6 +194,15 @@ def test_bad_tickets(
     assert caught.value.request_id
 
 
+def test_no_ticket(lone_accelerator: LoneAccelerator) -> None:
+    """Every method of the service asks for a ticket."""
+    for method in METHODS.values():
+        with lone_accelerator.channel() as channel, pytest.raises(grpc.RpcError) as caught:
+            list(channel.stream_stream(method.path)(iter([b""]), timeout=patience(10)))
+
+        assert typed(caught.value).reason == "MISSING_TICKET"
+
+
 def test_stream_ends_with_its_ticket(lone_accelerator: LoneAccelerator) -> None:
     """An open stream is cut when its ticket expires, not at its next call."""
     grant = lone_accelerator.grant(age=896)
