@@ -18,6 +18,8 @@ from accel_protocol.errors import ModelError
 from accel_protocol.limits import Limits
 
 SAVED_MODEL = "tensorflow.saved_model"
+FROZEN_GRAPH = "tensorflow.graph_def"
+FROZEN_GRAPH_FILE = "graph.pb"  # the one file of such a bundle, a binary GraphDef
 _VERSION = 1
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PART = re.compile(r"[^/\\\x00-\x1f]+")
@@ -81,6 +83,9 @@ def parse(data: bytes, limits: Limits) -> Manifest:
 
 def _check(manifest: Manifest, limits: Limits) -> None:
     limits.check("bundle_files", len(manifest.files))
+    tags = manifest.selection.tags
+    if list(tags) != sorted(set(tags)):
+        raise ModelError("The manifest's tags are not sorted, each once.")
     names = [file.name for file in manifest.files]
     if names != sorted(set(names)) or not names:
         raise ModelError("The manifest's files are not sorted by name, each once.")

@@ -109,11 +109,14 @@ def decode(header: TensorHeader, data: Buffer) -> Array:
     """The array that `data` holds: a read-only view, except strings, which are copied.
 
     Raises:
-        StreamError: string lengths that do not add up to the announced size.
+        StreamError: string lengths that do not add up to the announced size, or truth values that
+            are neither 0 nor 1.
     """
     if header.dtype == dtypes.STRING:
         return _decode_strings(header, memoryview(data))
     array = np.frombuffer(data, dtype=dtypes.numpy_of(header.dtype)).reshape(header.shape)
+    if array.dtype == np.bool_ and array.view(np.uint8).max(initial=0) > 1:
+        raise StreamError(f"Tensor {header.name!r} has truth values other than 0 and 1.")
     return array if sys.byteorder == "little" else array.byteswap()
 
 

@@ -48,7 +48,7 @@ class Choice:
 
     def check(self) -> None:
         """Raise ValueError when the arguments contradict each other."""
-        if bool(self.input_names) != bool(self.output_names):
+        if (self.input_names is None) != (self.output_names is None):
             raise ValueError(
                 "input_names and output_names must both be specified or both be unspecified."
             )
@@ -78,7 +78,7 @@ def select(meta_graphs: list[MetaGraph], choice: Choice) -> Selection:
     meta_graph = saved_model.find(meta_graphs, frozenset(tags))
     if meta_graph is None:
         raise ValueError(f"Could not find MetaGraphDef with tags {choice.tags or DEFAULT_TAGS}")
-    if choice.input_names and choice.output_names:
+    if choice.input_names is not None and choice.output_names is not None:
         feeds, fetches = _named(meta_graph, choice.input_names, choice.output_names)
         return Selection(tags, feeds, fetches)
     if choice.signature_def is not None:

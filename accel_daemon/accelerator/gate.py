@@ -139,6 +139,8 @@ class OpenStreams:
             BusyError: too many streams are open.
             AcceleratorError: inside, in place of a cancellation, when `end` ended the stream.
         """
+        if self._draining is not None:
+            raise self._draining
         if len(self._open) >= self._limits.streams:
             raise BusyError("Too many streams are open.", fields={"retry_after_ms": "1000"})
         task = asyncio.current_task()

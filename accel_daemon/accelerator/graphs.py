@@ -39,7 +39,16 @@ class Loaded:
     memory_bytes: int
     load_time: float
     runs: int = 0
+    failed_runs: int = 0
+    queue_time: float = 0.0
+    compute_time: float = 0.0
     stopped: bool = False
+
+    def count(self, timing: Timing) -> None:
+        """A run was answered."""
+        self.runs += 1
+        self.queue_time += timing.queue
+        self.compute_time += timing.compute
 
 
 @dataclass(frozen=True)
@@ -116,10 +125,13 @@ class GraphTable:
                 started = time.monotonic()
                 left = _left(call.timeout, received)
                 fetches = await self._on_thread(loaded, call, left)
+        except Exception:  # not a cancelled stream: nobody is told of an error then
+            loaded.failed_runs += 1
+            raise
         finally:
             self._residency.unpin(call.graph_id)
-        loaded.runs += 1
         timing = Timing(started - ready, time.monotonic() - started, ready - received)
+        loaded.count(timing)
         return Outcome(fetches, timing, loaded.graph.repeatable)
 
     async def _on_thread(
@@ -162,10 +174,10 @@ class GraphTable:
     def _load_from_store(self, graph_id: bytes) -> Loaded:
         manifest = self._store.manifest(graph_id)
         folder = self._store.bundle(manifest)
-        before, started = _resident_bytes(), time.monotonic()
+        before, started = resident_bytes(), time.monotonic()
         graph = self._engine.load(folder, manifest)
         took = time.monotonic() - started
-        grown = max(_resident_bytes() - before, sum(file.size for file in manifest.files))
+        grown = max(resident_bytes() - before, sum(file.size for file in manifest.files))
         return Loaded(graph_id, graph, grown, took)
 
     def _keep(self, graph_id: bytes, done: asyncio.Future[Loaded]) -> None:
@@ -187,6 +199,7 @@ class GraphTable:
         loaded = self._loaded.pop(graph_id, None)
         self._residency.remove(graph_id)
         if loaded is not None:
+            loaded.stopped = True
             loaded.graph.close()
             _log.info("unloaded graph %s", graph_id.hex()[:12])
 
@@ -217,5 +230,6 @@ def _left(timeout: float | None, since: float) -> float | None:
     return left
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
+    """Resident memory of this process."""
     return int(psutil.Process().memory_info().rss)

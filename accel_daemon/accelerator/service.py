@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,7 @@ import grpc
 
 from accel_daemon.accelerator import run_stream
 from accel_daemon.accelerator.gate import Gate
-from accel_daemon.accelerator.graphs import GraphTable, Loaded
+from accel_daemon.accelerator.graphs import GraphTable, Loaded, resident_bytes
 from accel_daemon.accelerator.run_stream import Call, CallReceiver
 from accel_daemon.accelerator.store import BundleStore, missing_files, principal_folder
 from accel_daemon.engines.engine import Engine, TensorSpec
@@ -63,6 +64,7 @@ class AcceleratorService:
     counters: Counters = field(default_factory=Counters)
     tenants: dict[str, Tenant] = field(default_factory=dict)
     calls_in_progress: int = 0
+    started: float = field(default_factory=time.monotonic)
 
     def ticket_of(self, path: str, context: Context) -> Ticket:
         """The caller's ticket, once the gate has admitted the call.
@@ -180,16 +182,13 @@ class AcceleratorService:
     async def list(self, tenant: Tenant, request: pb.ListRequest) -> pb.ListResponse:
         """See List in the .proto file."""
         return pb.ListResponse(
-            graphs=[
-                pb.GraphStatus(
-                    graph_id=entry.graph_id,
-                    memory_bytes=entry.memory_bytes,
-                    engine=self.engine.version,
-                    runs=entry.runs,
-                )
-                for entry in tenant.graphs.loaded
-            ],
+            graphs=[_status_message(one, self.engine.version) for one in tenant.graphs.loaded],
             counters=pb.Counters(**asdict(self.current_counters())),
+            process=pb.ProcessStatus(
+                memory_bytes=resident_bytes(),
+                uptime_us=int((time.monotonic() - self.started) * 1e6),
+                streams=len(self.gate.streams),
+            ),
         )
 
     def current_counters(self) -> Counters:
@@ -258,6 +257,18 @@ def _spec_message(spec: TensorSpec) -> pb.TensorSpec:
         dtype=spec.dtype,  # type: ignore[arg-type]
         shape=spec.shape or (),
         unknown_rank=spec.shape is None,
+    )
+
+
+def _status_message(loaded: Loaded, engine: str) -> pb.GraphStatus:
+    return pb.GraphStatus(
+        graph_id=loaded.graph_id,
+        memory_bytes=loaded.memory_bytes,
+        engine=engine,
+        runs=loaded.runs,
+        failed_runs=loaded.failed_runs,
+        queue_us=int(loaded.queue_time * 1e6),
+        compute_us=int(loaded.compute_time * 1e6),
     )
 
 

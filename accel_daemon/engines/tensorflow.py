@@ -1,7 +1,7 @@
-"""The TensorFlow engine: SavedModels of TensorFlow 1 and 2, each in a Session of its own.
+"""The TensorFlow engine: SavedModels of TensorFlow 1 and 2, and frozen graphs.
 
-A Session, not the eager runtime, for two reasons: any tensor can be fed and fetched by name, and
-variables of equal names in different models never meet.
+Each has a Session of its own, and not the eager runtime, for two reasons: any tensor can be fed and
+fetched by name, and variables of equal names in different models never meet.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.client import pywrap_tf_session as tf_session
 
-from accel_daemon.engines import tensorflow_state
+from accel_daemon.engines import tensorflow_cut, tensorflow_state
 from accel_daemon.engines.engine import TensorSpec
 from accel_protocol import dtypes, manifest
 from accel_protocol.errors import (
@@ -30,7 +30,9 @@ from accel_protocol.manifest import Manifest
 from accel_protocol.tensors import Array
 
 _MESSAGE_CHARACTERS = 2000
-_PATH = re.compile(r"(?<![\w}.:/-])(?:\w+:/)?/(?:[^\s/'\"]+/)+[^\s'\"]*")
+# A path may hold blanks, so everything up to a delimiter goes; a slash inside a node's name has a
+# word before it and stays.
+_PATH = re.compile(r"(?:\b\w+:/{1,2})?(?<![\w}.-])/(?!\s)[^;'\"\n()\[\]{}]*")
 
 
 class TensorFlowEngine:
@@ -40,11 +42,12 @@ class TensorFlowEngine:
 
     def load(self, folder: Path, manifest_: Manifest) -> TensorFlowGraph:
         """See `Engine.load`."""
-        if manifest_.format != manifest.SAVED_MODEL:
+        load = _LOADERS.get(manifest_.format)
+        if load is None:
             raise ModelError(f"TensorFlow cannot load the format {manifest_.format!r}.")
         session = tf.compat.v1.Session(graph=tf.Graph(), config=_session_config())
         try:
-            return _load_saved_model(session, folder, manifest_)
+            return load(session, folder, manifest_)
         except AcceleratorError:
             session.close()
             raise
@@ -63,7 +66,14 @@ def open_engine() -> TensorFlowEngine:
 def _session_config() -> Any:
     # Growth, because several accelerators may share one GPU.
     gpu = tf.compat.v1.GPUOptions(allow_growth=True)
-    return tf.compat.v1.ConfigProto(allow_soft_placement=True, gpu_options=gpu)
+    # Above L0 the runtime folds a loop whose condition is constant by running it, and neither a
+    # time-out nor closing the Session ends that. Grappler's optimizations are not affected.
+    level = tf.compat.v1.OptimizerOptions(opt_level=tf.compat.v1.OptimizerOptions.L0)
+    return tf.compat.v1.ConfigProto(
+        allow_soft_placement=True,
+        gpu_options=gpu,
+        graph_options=tf.compat.v1.GraphOptions(optimizer_options=level),
+    )
 
 
 def _load_saved_model(session: Any, folder: Path, manifest_: Manifest) -> TensorFlowGraph:
@@ -79,6 +89,30 @@ def _load_saved_model(session: Any, folder: Path, manifest_: Manifest) -> Tensor
     return TensorFlowGraph(session, feeds, fetches, repeatable)
 
 
+def _load_frozen_graph(session: Any, folder: Path, manifest_: Manifest) -> TensorFlowGraph:
+    selection = manifest_.selection
+    if [file.name for file in manifest_.files] != [manifest.FROZEN_GRAPH_FILE]:
+        raise ModelError(f"A frozen graph is one file called {manifest.FROZEN_GRAPH_FILE}.")
+    if selection.signature is not None or not selection.fetches:
+        raise ModelError("A frozen graph has no signatures: its feeds and fetches must be named.")
+    feeds, fetches = selection.feeds, selection.fetches
+    graph_def = tf.compat.v1.GraphDef.FromString((folder / manifest.FROZEN_GRAPH_FILE).read_bytes())
+    try:
+        part = tensorflow_cut.cut(graph_def, feeds.values(), fetches.values())
+    except tensorflow_cut.UnusableOpError as error:
+        raise ModelError(f"{TensorFlowEngine.version} has no op {', '.join(error.ops)}.") from error
+    with session.graph.as_default():
+        tf.import_graph_def(part, name="")
+    repeatable = tensorflow_state.is_repeatable(part, fetches.values())
+    return TensorFlowGraph(session, feeds, fetches, repeatable)
+
+
+_LOADERS = {
+    manifest.SAVED_MODEL: _load_saved_model,
+    manifest.FROZEN_GRAPH: _load_frozen_graph,
+}
+
+
 def _signature_tensors(meta_graph: Any, key: str) -> tuple[dict[str, str], dict[str, str]]:
     if key not in meta_graph.signature_def:
         known = ", ".join(sorted(meta_graph.signature_def))
@@ -91,7 +125,7 @@ def _signature_tensors(meta_graph: Any, key: str) -> tuple[dict[str, str], dict[
 
 
 class TensorFlowGraph:
-    """One SavedModel's graph with a fixed set of named feeds and fetches."""
+    """One graph with a fixed set of named feeds and fetches."""
 
     def __init__(
         self, session: Any, feeds: Mapping[str, str], fetches: Mapping[str, str], repeatable: bool
@@ -111,6 +145,8 @@ class TensorFlowGraph:
             raise ModelError(f"The graph has no tensor {name!r}.") from error
         self._outputs[tensor.name] = tensor._as_tf_output()
         dtype = tensor.dtype.base_dtype.as_datatype_enum
+        if dtype not in dtypes.supported():
+            raise ModelError(f"Tensor {name!r} is {tensor.dtype.name}, which cannot be sent.")
         return TensorSpec(alias, tensor.name, dtype, _shape(tensor.shape))
 
     def run(self, feeds: Mapping[str, Array], timeout: float | None) -> dict[str, Array]:

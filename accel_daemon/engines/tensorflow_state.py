@@ -26,7 +26,8 @@ _HARMLESS = frozenset(
         "TensorArrayV3", "TensorArrayReadV3", "TensorArrayWriteV3", "TensorArrayGatherV3",
         "TensorArrayScatterV3", "TensorArraySizeV3", "TensorArrayConcatV3", "TensorArraySplitV3",
         "TensorArrayGradV3", "TensorArrayCloseV3", "StackPushV2", "StackPopV2", "StackCloseV2",
-        "NonMaxSuppression",
+        "NonMaxSuppression", "IsVariableInitialized", "RefEnter", "RefExit", "RefIdentity",
+        "RefMerge", "RefNextIteration", "RefSelect", "RefSwitch",
     }
 )  # fmt: skip
 
@@ -44,8 +45,15 @@ def is_repeatable(graph_def: Any, fetches: Iterable[str]) -> bool:
 
 
 def _changes_state(op: str) -> bool:
+    if op in _HARMLESS:
+        return False
     definition = op_def_registry.get(op)
-    return op not in _HARMLESS and (definition is None or definition.is_stateful)
+    # TensorFlow 1's Assign and its kin are not marked stateful; they take a reference.
+    return (
+        definition is None
+        or definition.is_stateful
+        or any(argument.is_ref for argument in definition.input_arg)
+    )
 
 
 def _reached_ops(graph_def: Any, fetches: Iterable[str], functions: Any) -> Iterator[str]:

@@ -119,6 +119,14 @@ GOLDEN: dict[str, Message] = {
             other_calls=8,
         ),
     ),
+    "list_response_process": pb.ListResponse(
+        graphs=[
+            pb.GraphStatus(
+                graph_id=GRAPH_ID, runs=17, failed_runs=2, queue_us=300_000, compute_us=4_000_000
+            )
+        ],
+        process=pb.ProcessStatus(memory_bytes=900_000_000, uptime_us=3_600_000_000, streams=3),
+    ),
 }
 
 

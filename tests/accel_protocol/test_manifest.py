@@ -33,11 +33,12 @@ BY_NAME = replace(
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
 SAFE_NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(is_safe_name)
+TAGS = st.sets(NAMES, max_size=3).map(lambda tags: tuple(sorted(tags)))
 SELECTIONS = st.one_of(
-    st.builds(Selection, st.lists(NAMES, max_size=3).map(tuple), NAMES),
+    st.builds(Selection, TAGS, NAMES),
     st.builds(
         Selection,
-        st.lists(NAMES, max_size=3).map(tuple),
+        TAGS,
         st.none(),
         st.dictionaries(NAMES, NAMES, max_size=3),
         st.dictionaries(NAMES, NAMES, max_size=3),
@@ -278,6 +279,8 @@ def test_a_file_below_a_file_is_refused() -> None:
         [],
         None,
         {"tags": "serve", "signature": "s"},
+        {"tags": ["serve", "gpu"], "signature": "s"},
+        {"tags": ["serve", "serve"], "signature": "s"},
         {"tags": [1], "signature": "s"},
         {"tags": ["serve"], "signature": None},
         {"tags": ["serve"], "signature": 1},

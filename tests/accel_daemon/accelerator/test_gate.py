@@ -111,7 +111,7 @@ def test_no_method_opens_without_a_ticket(path: str) -> None:
     assert caught.value.reason == "MISSING_TICKET"
 
 
-@pytest.mark.parametrize("value", ["", "Bearer"])
+@pytest.mark.parametrize("value", ["", "Bearer", "Bearer "])
 def test_an_empty_authorization_is_a_missing_ticket(value: str) -> None:
     """Only the scheme, or nothing, is as good as no authorization."""
     with pytest.raises(CredentialsError) as caught:
@@ -135,7 +135,6 @@ GOOD = token()
 @pytest.mark.parametrize(
     "values",
     [
-        ["Bearer "],
         [GOOD],
         [f"bearer {GOOD}"],
         [f"Basic {GOOD}"],
@@ -149,7 +148,7 @@ GOOD = token()
         [f"Bearer {GOOD}", "Bearer x"],
         [f"Bearer {GOOD}".encode()],
     ],
-    ids=range(13),
+    ids=range(12),
 )
 def test_malformed_authorization_is_refused(values: list[str | bytes]) -> None:
     """No ticket, half a ticket, two tickets, another scheme."""
@@ -158,7 +157,7 @@ def test_malformed_authorization_is_refused(values: list[str | bytes]) -> None:
     assert caught.value.reason == "INVALID_TICKET"
 
 
-@given(st.text(max_size=60))
+@given(st.text(min_size=1, max_size=60))
 @settings(deadline=None)
 def test_no_text_is_a_ticket(text: str) -> None:
     """A stranger's text is refused in one way."""

@@ -16,6 +16,7 @@ import tensorflow as tf
 from accel_daemon.engines.engine import Graph, TensorSpec, open_engine
 from accel_protocol import dtypes
 from accel_protocol.errors import (
+    CancelledError,
     ConfigurationError,
     DeadlineError,
     FeedError,
@@ -102,7 +103,7 @@ class Words(tf.Module):  # type: ignore[misc]
 
     @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32, name="x")])
     def linear(self, x: Any) -> dict[str, Any]:
-        """x @ weights + bias, float32 [n, 3] to float32 [n, 2]."""
+        """Product and sum: x @ weights + bias, float32 [n, 3] to float32 [n, 2]."""
         return {"y": tf.matmul(x, self.weights) + self.bias}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="words")])
@@ -225,7 +226,7 @@ def test_a_model_of_tensorflow_1_computes_the_same(numbers_folder: Path) -> None
     """The results are those of a Session in this process."""
     total, inner = local_run(numbers_folder, ["serve"], ["total:0", "inner:0"], {"x:0": X})
     result = load(numbers_folder).run({"x": X}, None)
-    assert list(result) == ["total", "inner"] or set(result) == {"total", "inner"}
+    assert set(result) == {"total", "inner"}
     np.testing.assert_array_equal(result["total"], total)
     np.testing.assert_array_equal(result["inner"], inner)
 
@@ -294,23 +295,24 @@ def test_a_graph_tells_unknown_sizes(numbers_folder: Path) -> None:
     assert load(numbers_folder).feeds == {"x": TensorSpec("x", "x:0", 1, (-1, 3))}
 
 
-def test_reading_only_arrays_can_be_fed(numbers_folder: Path) -> None:
+def test_read_only_arrays_can_be_fed(numbers_folder: Path) -> None:
     """Received tensors are read-only views; they are fed as they are."""
     value = X.copy()
     value.flags.writeable = False
-    assert load(numbers_folder).run({"x": value}, None)["total"] == pytest.approx(106.5, abs=50)
+    graph = load(numbers_folder)
+    assert graph.run({"x": value}, None)["total"] == graph.run({"x": X}, None)["total"]
 
 
 def test_an_inner_tensor_can_be_fed(numbers_folder: Path) -> None:
     """It cuts the graph: what comes before is neither run nor needed."""
     graph = load(numbers_folder, named({"inner": "inner:0"}, {"total": "total:0"}))
-    assert graph.run({"inner": np.array([1.0, 2.0, 39.0], np.float32)}, None)["total"] == 42
+    assert graph.run({"inner": np.array([[1.0, 2.0, 39.0]], np.float32)}, None)["total"] == 42
 
 
 def test_an_inner_feed_is_converted(numbers_folder: Path) -> None:
     """The client does not know an inner tensor's dtype, so the engine converts."""
     graph = load(numbers_folder, named({"inner": "inner:0"}, {"total": "total:0"}))
-    assert graph.run({"inner": np.array([1, 2, 39])}, None)["total"] == 42
+    assert graph.run({"inner": np.array([[1, 2, 39]])}, None)["total"] == 42
 
 
 def test_a_fetch_that_is_fed_is_the_fed_value(numbers_folder: Path) -> None:
@@ -405,7 +407,7 @@ def test_a_graph_goes_on_after_a_failure(numbers_folder: Path) -> None:
 def endless() -> Signatures:
     """A graph that counts for ever unless it is stopped."""
     x = tf1.placeholder(tf.int64, [], name="x")
-    y = tf1.while_loop(lambda _: tf.constant(True), lambda i: i + 1, [x])
+    y = tf1.while_loop(lambda i: i >= 0, lambda i: i + 1, [x])
     return {"serving_default": ({"x": x}, {"y": y})}
 
 
@@ -432,21 +434,33 @@ def assigning() -> Signatures:
     old = tf1.get_variable("old", initializer=0.0, use_resource=False)
     read = tf.add(state.read_value(), x, name="read")
     changed = tf.identity(state.assign_add(x).read_value(), name="changed")
-    with tf.control_dependencies([tf1.assign(old, x)]):
+    with tf.control_dependencies([state.assign(x)]):
         controlled = tf.identity(x, name="controlled")
+    assigned = tf1.assign(old, x)
+    with tf.control_dependencies([assigned]):
+        assigned_first = tf.identity(x, name="assigned_first")
     noisy = tf.add(tf.random.uniform([]), x, name="noisy")
     return {
         key: ({"x": x}, {"y": y})
         for key, y in {
             "read": read, "changed": changed, "controlled": controlled, "noisy": noisy,
-            "old": tf.identity(old),
+            "old": tf.identity(old), "assigned": tf.identity(assigned),
+            "assigned first": assigned_first,
         }.items()
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("signature", "repeatable"),
-    [("read", True), ("old", True), ("noisy", True), ("changed", False), ("controlled", False)],
+    [
+        ("read", True),
+        ("old", True),
+        ("noisy", True),
+        ("changed", False),
+        ("controlled", False),
+        ("assigned", False),
+        ("assigned first", False),
+    ],
 )
 def test_what_a_fetch_reaches_decides_whether_it_is_repeatable(
     tmp_path: Path, signature: str, repeatable: bool
@@ -523,9 +537,7 @@ def copied(folder: Path, target: Path, leave_out: str = "", damage: str = "") ->
     return target
 
 
-@pytest.mark.parametrize(
-    "name", ["saved_model.pb", "variables.index", "vocabulary.txt"]
-)
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables.index", "vocabulary.txt"])
 def test_a_missing_file_is_refused(words_folder: Path, tmp_path: Path, name: str) -> None:
     """A bundle that lacks a file cannot be loaded, and no path tells where it should be."""
     with pytest.raises(ModelError) as caught:
@@ -548,25 +560,33 @@ def reading_a_file() -> Signatures:
 
 
 @pytest.mark.parametrize(
-    "path", ["/no/such/file", "/no_such_file", "/no/such folder/file", "file:///no/such/file"]
+    "path",
+    [
+        "/private/place/secret",
+        "/private/place/",
+        "/private",
+        "/private place/secret",
+        "file:///private/place",
+    ],
 )
 def test_a_failing_op_tells_no_path(tmp_path: Path, path: str) -> None:
     """Paths are taken out of TensorFlow's messages, in whatever form they stand."""
     graph = load(save_graph(tmp_path / "model", reading_a_file))
     with pytest.raises(GraphError) as caught:
         graph.run({"name": np.array(path.encode(), object)}, None)
-    assert "such" not in str(caught.value)
+    assert not re.search("private|place|secret", str(caught.value))
 
 
-def with_a_resource() -> Signatures:
+def with_a_variant() -> Signatures:
     """A graph whose fetch is of a dtype that cannot travel."""
     x = tf1.placeholder(tf.float32, [], name="x")
-    return {"serving_default": ({"x": x}, {"y": tf.cast(x, tf.qint8) if False else tf.raw_ops.EmptyTensorList(element_shape=[1], max_num_elements=1, element_dtype=tf.float32)})}
+    y = tf.raw_ops.EmptyTensorList(element_shape=[1], max_num_elements=1, element_dtype=tf.float32)
+    return {"serving_default": ({"x": x}, {"y": y})}
 
 
 def test_fetches_that_cannot_travel_are_refused_when_loading(tmp_path: Path) -> None:
     """A signature with a variant in it can never be answered, so it is no model to load."""
-    folder = save_graph(tmp_path / "model", with_a_resource)
+    folder = save_graph(tmp_path / "model", with_a_variant)
     with pytest.raises((ModelError, FeedError)):
         load(folder)
 
@@ -582,7 +602,7 @@ def test_a_closed_graph_runs_no_more(numbers_folder: Path) -> None:
     """Running it is an error of the call and no crash."""
     graph = load(numbers_folder)
     graph.close()
-    with pytest.raises((GraphError, ModelError)):
+    with pytest.raises((CancelledError, GraphError)):
         graph.run({"x": X}, None)
 
 
