@@ -411,9 +411,17 @@ def endless() -> Signatures:
     return {"serving_default": ({"x": x}, {"y": y})}
 
 
-def test_a_time_out_stops_the_work(tmp_path: Path) -> None:
+def endless_by_constant() -> Signatures:
+    """The same with a constant condition, which an optimizer would fold by running the loop."""
+    x = tf1.placeholder(tf.int64, [], name="x")
+    y = tf1.while_loop(lambda _: tf.constant(True), lambda i: i + 1, [x])
+    return {"serving_default": ({"x": x}, {"y": y})}
+
+
+@pytest.mark.parametrize("build", [endless, endless_by_constant])
+def test_a_time_out_stops_the_work(tmp_path: Path, build: Callable[[], Signatures]) -> None:
     """An endless loop ends about when its time is over, and the graph stays usable."""
-    graph = load(save_graph(tmp_path / "model", endless))
+    graph = load(save_graph(tmp_path / "model", build))
     for _ in range(2):
         began = time.monotonic()
         with pytest.raises(DeadlineError):
