@@ -19,10 +19,18 @@ from accel_daemon.control.status_client import fetch_status
 from accel_daemon.home import Home, make_private_folder
 from accel_daemon.iam.policy import parse_policy
 from accel_daemon.iam.principals import Identities, Key, User, new_access_key
+from accel_daemon.invitations import (
+    is_loopback,
+    read_daemons_address,
+    read_fingerprint,
+    with_invited,
+)
 from accel_daemon.supervisor.accelerator_spec import TYPES, AcceleratorSpec, parse_accelerator
 from accel_daemon.supervisor.daemon import DaemonOptions, run_daemon
 from accel_daemon.version import VERSION
 from accel_protocol.errors import AcceleratorError, ConfigurationError
+from accel_protocol.invitation import Invitation
+from accel_protocol.sigv4 import AccessKey
 
 _PORT = click.IntRange(0, 65_535)
 
@@ -143,6 +151,37 @@ def key_revoke(access_key_id: str) -> None:
 
     _store().update(without_key)
     click.echo(f"Revoked key {access_key_id}.")
+
+
+@cli.command()
+@click.argument("name")
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file with an IAM policy document (JSON) for a new user. "
+    "Default: Connect to all accelerators, and list them.",
+)
+def invite(name: str, policy_file: Path | None) -> None:
+    """Print a URI with which the user NAME attaches another machine to this daemon.
+
+    A user who is not there yet is added; one who is gets one more key. The URI holds the key's
+    secret and is never shown again: give it to one person, over a channel that you trust.
+    """
+    home = _home()
+    address, region = read_daemons_address(home.client_profile)
+    pin = read_fingerprint(home.ca_file)
+    policy = None if policy_file is None else _read_policy(policy_file)
+    key = new_access_key(datetime.now(UTC).isoformat())
+    _store().update(lambda identities: with_invited(identities, name, policy, key))
+    signer = AccessKey(key.access_key_id, key.secret_access_key)
+    click.echo(Invitation(signer, address, pin, region).to_uri())
+    if is_loopback(address):
+        click.echo(
+            f"Note: the daemon listens on {address} only, which other machines cannot reach. "
+            "Start `accel-daemon up --host` with a name or address of this machine.",
+            err=True,
+        )
 
 
 @cli.command()

@@ -256,7 +256,7 @@ REASONS: Mapping[str, Row] = {
         ConfigurationError,
         Status.FAILED_PRECONDITION,
         400,
-        "Start `accel-daemon up` on this machine, or set ACCEL_ENDPOINT.",
+        "Start `accel-daemon up` here, or attach to another machine's with `accel attach`.",
     ),
     "ENGINE_MISSING": Row(
         ConfigurationError,

@@ -4,7 +4,8 @@
 want it. Nothing here needs TensorFlow to be installed, and importing this package never loads it.
 """
 
+from client_runtime.accelerators import Accelerator, accelerators
 from client_runtime.attachment import Attachment, connect
 from client_runtime.predictor import EIPredictor
 
-__all__ = ["Attachment", "EIPredictor", "connect"]
+__all__ = ["Accelerator", "Attachment", "EIPredictor", "accelerators", "connect"]

@@ -22,25 +22,25 @@ class Bundle:
     paths: Mapping[str, Path]
 
 
-def make_bundle(root: Path, files: list[Path], format_: str, selection: Selection) -> Bundle:
-    """Digest the files of a model.
+def make_bundle(files: Mapping[str, Path], format_: str, selection: Selection) -> Bundle:
+    """Digest the files of a model, given by their names in the bundle ("/" between parts).
 
     Raises:
         OSError: a file cannot be read.
     """
-    total = sum(path.stat().st_size for path in files)
+    total = sum(path.stat().st_size for path in files.values())
     with progress("reading the model", total) as shown:
-        entries = [(_entry(root, path, shown), path) for path in files]
+        entries = [(_entry(name, path, shown), path) for name, path in files.items()]
     manifest = Manifest(format_, tuple(sorted(entry for entry, _ in entries)), selection)
     paths = {entry.sha256: path for entry, path in entries}
     return Bundle(manifest, manifest.graph_id(), paths)
 
 
-def _entry(root: Path, path: Path, shown: Progress) -> BundleFile:
+def _entry(name: str, path: Path, shown: Progress) -> BundleFile:
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as stream:
         while chunk := stream.read(_READ_BYTES):
             digest.update(chunk)
             size += len(chunk)
             shown(len(chunk))
-    return BundleFile(path.relative_to(root).as_posix(), size, digest.hexdigest())
+    return BundleFile(name, size, digest.hexdigest())

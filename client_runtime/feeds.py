@@ -70,8 +70,8 @@ def _check_integer(value: int, wanted: np.dtype[np.generic], info: TensorInfo) -
     if not fits:
         raise TypeError(
             f"Type of feed value {value} with type {type(value)} is not compatible with Tensor "
-            f"type {wanted.type}. Try explicitly setting the type of the feed tensor to a larger type "
-            "(e.g. int64)."
+            f"type {wanted.type}. Try explicitly setting the type of the feed tensor to a larger "
+            "type (e.g. int64)."
         )
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +15,9 @@ from accel_protocol import errors, sigv4
 from accel_protocol.errors import ConfigurationError, ConnectionLostError, PeerIdentityError
 from accel_protocol.limits import PROTOCOL_VERSION
 from accel_protocol.sigv4 import AccessKey
+from client_runtime import visible_devices
 from client_runtime.discovery import Endpoint
+from client_runtime.visible_devices import Known, Question
 
 _SERVICE = "elastic-inference"
 _CONNECT_SECONDS = 5.0
@@ -42,35 +47,70 @@ class Grant:
 
 
 def request_grant(endpoint: Endpoint, key: AccessKey, accelerator: str | int | None) -> Grant:
-    """Ask the control endpoint for a ticket.
+    """Ask the control endpoint for a ticket. EI_VISIBLE_DEVICES decides what may be asked for.
 
     Args:
         endpoint: whom to ask.
         key: who asks.
-        accelerator: an id ("eia-…"), an ordinal, or None for whichever is free.
+        accelerator: an id ("eia-…"), an ordinal among the visible ones, or None for the first of
+            them that is free.
 
     Raises:
+        ConfigurationError: no such accelerator, or none is visible.
         PeerIdentityError: the endpoint's certificate is not of the expected authority.
         CredentialsError, AccessDeniedError: the request was refused.
         ConnectionLostError, BusyError: nobody answers, or no accelerator is free now.
     """
-    asked = {
-        "accelerator": accelerator,
+    visible = os.environ.get(visible_devices.VARIABLE)
+    question = _question(endpoint, accelerator, visible)
+    asked: dict[str, object] = {
+        "accelerator": question.accelerator,
         "minVersion": PROTOCOL_VERSION,
         "maxVersion": PROTOCOL_VERSION,
     }
+    if question.visible is not None:
+        asked["accelerators"] = list(question.visible)
     started = time.monotonic()
     answer = call(endpoint, key, "POST", "/connect", json.dumps(asked).encode())
+    try:
+        return _grant(endpoint, answer, visible, started)
+    except (KeyError, TypeError):
+        raise _no_daemon() from None
+
+
+def _question(endpoint: Endpoint, accelerator: str | int | None, visible: str | None) -> Question:
+    if not endpoint.accelerators:
+        return visible_devices.ask(accelerator, visible)
+    ids = visible_devices.resolve(accelerator, visible, _attached(endpoint))
+    return Question(ids[0], None) if len(ids) == 1 else Question(None, tuple(ids))
+
+
+def _attached(endpoint: Endpoint) -> list[Known]:
+    return [Known(one, ordinal) for ordinal, one in enumerate(endpoint.accelerators)]
+
+
+def _grant(
+    endpoint: Endpoint, answer: Mapping[str, Any], visible: str | None, started: float
+) -> Grant:
     chosen = answer["accelerator"]
     return Grant(
         accelerator_id=chosen["id"],
         accelerator_type=chosen["type"],
-        ordinal=chosen["ordinal"],
+        ordinal=_ordinal(endpoint, visible, Known(chosen["id"], chosen["ordinal"])),
         address=chosen["endpoint"],
         server_name=chosen["serverName"],
         ticket=answer["ticket"],
         renew_at=started + answer["ticketExpiresIn"] * _RENEW_AT,
     )
+
+
+def _ordinal(endpoint: Endpoint, visible: str | None, chosen: Known) -> int:
+    if not endpoint.accelerators:
+        return visible_devices.visible_ordinal(visible, chosen)
+    ids = visible_devices.resolve(None, visible, _attached(endpoint))
+    if chosen.id not in ids:
+        raise visible_devices.not_visible(chosen.id)
+    return ids.index(chosen.id)
 
 
 def call(endpoint: Endpoint, key: AccessKey, method: str, path: str, body: bytes = b"") -> Any:
@@ -103,7 +143,7 @@ def _exchange(
     import urllib3
 
     try:
-        with urllib3.PoolManager(cert_reqs="REQUIRED", ca_certs=_ca_file(endpoint)) as pool:
+        with urllib3.PoolManager(ssl_context=trusting(endpoint.ca_file)) as pool:
             response = pool.request(
                 method,
                 endpoint.control + path,
@@ -124,17 +164,29 @@ def _exchange(
     return response.status, _json(response.data)
 
 
-def _ca_file(endpoint: Endpoint) -> str | None:
-    if endpoint.ca_file is not None:
-        try:
-            with open(endpoint.ca_file, "rb"):
-                pass
-        except OSError as error:
-            raise ConfigurationError(
-                f"The CA file {endpoint.ca_file} cannot be read: {error.strerror}.",
-                remedy="Point ca_file or ACCEL_CA_FILE at the daemon's ca.pem.",
-            ) from error
-    return endpoint.ca_file
+def trusting(ca_file: str | None) -> ssl.SSLContext:
+    """A TLS 1.2+ context that trusts one authority, or for None the system's.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or holds no certificate.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file is None:
+        context.load_default_certs()
+        return context
+    try:
+        context.load_verify_locations(cafile=ca_file)
+    except ssl.SSLError:
+        why = "it holds no certificate in PEM"
+    except OSError as error:
+        why = error.strerror or "it cannot be opened"
+    else:
+        return context
+    raise ConfigurationError(
+        f"The CA file {ca_file} cannot be read: {why}.",
+        remedy="Point ca_file or ACCEL_CA_FILE at the daemon's ca.pem.",
+    )
 
 
 def _json(data: bytes) -> Any:
@@ -143,8 +195,12 @@ def _json(data: bytes) -> Any:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise ConnectionLostError(
-            "The control endpoint's answer is not one of an accelerator daemon.",
-            remedy="Check the endpoint's host and port.",
-        )
+        raise _no_daemon()
     return value
+
+
+def _no_daemon() -> ConnectionLostError:
+    return ConnectionLostError(
+        "The control endpoint's answer is not one of an accelerator daemon.",
+        remedy="Check the endpoint's host and port.",
+    )

@@ -12,18 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from accel_protocol import manifest
-from accel_protocol.errors import ConfigurationError, ModelMissingError
-from accel_protocol.tensors import Array
-from client_runtime import bundle as bundles
 from client_runtime import feeds as feeds_
-from client_runtime import saved_model
 from client_runtime.attachment import Attachment, connect
-from client_runtime.exchange import Call, CallTiming, Cancellation
+from client_runtime.exchange import CallTiming, Cancellation
+from client_runtime.local import LocalPredictor
+from client_runtime.model import open_model
+from client_runtime.remote_model import RemoteModel
 from client_runtime.saved_model import TensorInfo
-from client_runtime.selection import Choice, select
+from client_runtime.selection import Choice
 
-_MISSING_ATTEMPTS = 3
 _ASYNC_CALLS = 64  # at one time; each takes a thread and a stream
 
 
@@ -35,13 +32,14 @@ class EIPredictor:
     from several threads at once.
 
     Args:
-        model_dir: SavedModel directory.
+        model_dir: SavedModel directory, or the `.pb` file of a frozen graph (which needs names).
         signature_def_key: key of the signature; "serving_default" when nothing chooses.
         signature_def: a SignatureDef proto, instead.
         input_names, output_names: alias to tensor name ("image_tensor:0"), instead.
         tags: tag set, comma-separated (a list will do); "serve" by default.
-        graph, config: for TensorFlow's local predictor; not used by an accelerator.
-        use_ei: False to run locally.
+        graph, config: the tf.Graph to load the model into and the tf.ConfigProto of its Session,
+            for use_ei=False and for `graph` and `session`; an accelerator has its own.
+        use_ei: False to run in this process's TensorFlow.
         accelerator_id: ordinal or "eia-…" id; by default whichever is free.
         export_dir: another name of `model_dir`.
         attachment: an open connection to use; by default one is made at the first inference.
@@ -50,6 +48,7 @@ class EIPredictor:
         OSError: no SavedModel there, or it cannot be parsed.
         ValueError: contradictory arguments, no such tag set or signature.
         KeyError: no such tensor.
+        ConfigurationError: use_ei is False and TensorFlow is not installed.
     """
 
     def __init__(
@@ -68,33 +67,51 @@ class EIPredictor:
         export_dir: str | os.PathLike[str] | None = None,
         attachment: Attachment | None = None,
     ) -> None:
-        if not use_ei or graph is not None:
-            raise ConfigurationError(
-                "This version runs models on accelerators only.",
-                remedy="Leave out use_ei=False and graph.",
-            )
-        self._root = _directory(model_dir, export_dir)
         choice = Choice(signature_def_key, signature_def, input_names, output_names, tags)
-        self._selection = select(saved_model.read(self._root), choice)
-        self._accelerator_id = accelerator_id
-        self._attachment, self._owns_attachment = attachment, attachment is None
-        self._bundle: bundles.Bundle | None = None
+        self._model = open_model(_path(model_dir, export_dir), choice)
+        self._use_ei, self._graph, self._config = use_ei, graph, config
+        self._local: LocalPredictor | None = None
+        self._remote = RemoteModel(
+            self._model, lambda: connect(accelerator_id=accelerator_id), attachment
+        )
         self._lock = threading.Lock()
-        self._repeatable = False
         self._timings = threading.local()
         self._executor: ThreadPoolExecutor | None = None
-        self.uploaded_bytes = 0
-        """Bytes of the model that this predictor had to send so far."""
+        if not use_ei:
+            self._locally()
 
     @property
     def feed_tensors(self) -> dict[str, TensorInfo]:
         """What can be fed, by alias."""
-        return dict(self._selection.feeds)
+        return dict(self._model.selection.feeds)
 
     @property
     def fetch_tensors(self) -> dict[str, TensorInfo]:
         """What is fetched, by alias."""
-        return dict(self._selection.fetches)
+        return dict(self._model.selection.fetches)
+
+    @property
+    def graph(self) -> Any:
+        """The tf.Graph with the model in it, in this process's TensorFlow.
+
+        Raises:
+            ConfigurationError: TensorFlow is not installed here.
+        """
+        return self._locally().graph
+
+    @property
+    def session(self) -> Any:
+        """The tf.compat.v1.Session that `graph` is in.
+
+        Raises:
+            ConfigurationError: TensorFlow is not installed here.
+        """
+        return self._locally().session
+
+    @property
+    def uploaded_bytes(self) -> int:
+        """Bytes of the model that this predictor had to send so far."""
+        return self._remote.uploaded_bytes
 
     @property
     def last_timing(self) -> CallTiming | None:
@@ -136,27 +153,28 @@ class EIPredictor:
         self, feed_dict: Mapping[str, Any], timeout: float | None, cancellation: Cancellation | None
     ) -> dict[str, Any]:
         give_up_at = None if timeout is None else time.monotonic() + timeout
-        arrays = feeds_.convert(feed_dict, self._selection.feeds)
-        attachment, bundle = self._ready()
-        call = Call(bundle.graph_id, arrays, give_up_at, cancellation)
-        fetches = self._run(attachment, bundle, call)
-        return {alias: fetches[alias][()] for alias in self._selection.fetches}
+        selection = self._model.selection
+        arrays = feeds_.convert(feed_dict, selection.feeds)
+        if self._use_ei:
+            answer = self._remote.run(arrays, give_up_at, cancellation)
+            self._timings.last = answer.timing
+            fetches = answer.fetches
+        else:
+            fetches = self._locally().run(arrays, timeout)
+        return {alias: fetches[alias][()] for alias in selection.fetches}
 
-    def _run(self, attachment: Attachment, bundle: bundles.Bundle, call: Call) -> dict[str, Array]:
-        for attempt in range(1, _MISSING_ATTEMPTS + 1):
-            try:
-                answer = attachment.run(call, repeatable=self._repeatable)
-            except ModelMissingError:
-                # Evicted between loading and running, at worst; never for ever.
-                if attempt == _MISSING_ATTEMPTS:
-                    raise
-                with self._lock:
-                    self.uploaded_bytes += attachment.prepare(bundle)
-            else:
-                self._repeatable = answer.repeatable
-                self._timings.last = answer.timing
-                return answer.fetches
-        raise AssertionError("unreachable")
+    def _locally(self) -> LocalPredictor:
+        """The model in this process's TensorFlow, loaded when it is first asked for."""
+        with self._lock:
+            if self._local is None:
+                self._local = LocalPredictor(
+                    self._model.path,
+                    self._model.format,
+                    self._model.selection,
+                    graph=self._graph,
+                    config=self._config,
+                )
+            return self._local
 
     def _threads(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -164,34 +182,21 @@ class EIPredictor:
                 self._executor = ThreadPoolExecutor(_ASYNC_CALLS, thread_name_prefix="predict")
             return self._executor
 
-    def _ready(self) -> tuple[Attachment, bundles.Bundle]:
-        with self._lock:
-            if self._bundle is None:
-                files = saved_model.bundle_files(self._root)
-                selection = self._selection.for_manifest()
-                self._bundle = bundles.make_bundle(
-                    self._root, files, manifest.SAVED_MODEL, selection
-                )
-            if self._attachment is None:
-                self._attachment = connect(accelerator_id=self._accelerator_id)
-            return self._attachment, self._bundle
-
     def close(self) -> None:
-        """Close the connection, unless it was given by the caller. Calling again reopens it."""
+        """End the connection, unless it was given by the caller. Calling again reopens it."""
         with self._lock:
-            attachment = self._attachment
-            if self._owns_attachment:
-                self._attachment = None
             executor, self._executor = self._executor, None
+            local, self._local = self._local, None
         if executor is not None:
             executor.shutdown(wait=False)
-        if attachment is not None and self._owns_attachment:
-            attachment.close()
+        if local is not None:
+            local.close()
+        self._remote.close()
 
     def __reduce__(self) -> Any:
         raise TypeError(
             "An EIPredictor holds a connection and cannot be pickled. Make one in each process: "
-            f"EIPredictor({str(self._root)!r}, …); the model is not uploaded again."
+            f"EIPredictor({str(self._model.path)!r}, …); the model is not uploaded again."
         )
 
     def __enter__(self) -> EIPredictor:
@@ -201,13 +206,15 @@ class EIPredictor:
         self.close()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_model"):
+            return "EIPredictor that could not be made"
         return (
             f"EIPredictor with feed tensors {self.feed_tensors} "
             f"and fetch_tensors {self.fetch_tensors}"
         )
 
 
-def _directory(
+def _path(
     model_dir: str | os.PathLike[str] | None, export_dir: str | os.PathLike[str] | None
 ) -> Path:
     given = [value for value in (model_dir, export_dir) if value is not None]

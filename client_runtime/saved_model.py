@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
 from accel_protocol.graph.v1 import saved_model_pb2 as pb
@@ -40,7 +41,10 @@ class Signature:
 
 @dataclass(frozen=True)
 class MetaGraph:
-    """One graph of a SavedModel: its tag set, signatures and serialized GraphDef."""
+    """One graph of a SavedModel: its tag set, signatures and serialized GraphDef.
+
+    Of a SavedModel in text form, the GraphDef holds what our subset of it has and no more.
+    """
 
     tags: frozenset[str]
     signatures: Mapping[str, Signature]
@@ -53,26 +57,51 @@ def read(model_dir: Path) -> list[MetaGraph]:
     Raises:
         OSError: no SavedModel there, or it cannot be parsed; the texts are TensorFlow's.
     """
-    path = model_dir / BINARY_NAME
-    if not path.is_file():
-        raise OSError(
-            f"SavedModel file does not exist at: {model_dir}/{{{TEXT_NAME}|{BINARY_NAME}}}"
-        )
+    binary, text = model_dir / BINARY_NAME, model_dir / TEXT_NAME
+    if binary.is_file():
+        return _checked(binary, _read_binary(binary))
+    if text.is_file():
+        return _checked(text, _read_text(text))
+    raise OSError(f"SavedModel file does not exist at: {model_dir}/{{{TEXT_NAME}|{BINARY_NAME}}}")
+
+
+def _read_binary(path: Path) -> list[MetaGraph]:
     try:
         model = pb.SavedModel.FromString(path.read_bytes())
     except DecodeError as error:
         raise OSError(f"Cannot parse file {path}: {error}.") from error
-    if not model.meta_graphs:
+    return [_meta_graph(message, message.graph_def) for message in model.meta_graphs]
+
+
+def _read_text(path: Path) -> list[MetaGraph]:
+    model = pb.SavedModelText()
+    try:
+        text_format.Parse(path.read_bytes(), model, allow_unknown_field=True)
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise OSError(f"Cannot parse file {path}: {error}.") from error
+    return [
+        _meta_graph(message, message.graph_def.SerializeToString(deterministic=True))
+        for message in model.meta_graphs
+    ]
+
+
+def _checked(path: Path, meta_graphs: list[MetaGraph]) -> list[MetaGraph]:
+    if not meta_graphs:
         raise OSError(f"Cannot parse file {path}: it holds no graph.")
-    return [_meta_graph(meta_graph) for meta_graph in model.meta_graphs]
+    return meta_graphs
 
 
-def bundle_files(model_dir: Path) -> list[Path]:
-    """The files that make up the model, sorted; what only editors and trainers use is left out."""
-    chosen = [model_dir / BINARY_NAME]
+def bundle_files(model_dir: Path) -> dict[str, Path]:
+    """The files that make up the model, by their names in the bundle, sorted.
+
+    What only editors and trainers use is left out.
+    """
+    binary = model_dir / BINARY_NAME
+    # TensorFlow too reads the text only where there is no binary.
+    chosen = [binary if binary.is_file() else model_dir / TEXT_NAME]
     for folder in ("variables", "assets"):
         chosen += [path for path in (model_dir / folder).rglob("*") if path.is_file()]
-    return sorted(chosen)
+    return {path.relative_to(model_dir).as_posix(): path for path in sorted(chosen)}
 
 
 def find(meta_graphs: list[MetaGraph], tags: frozenset[str]) -> MetaGraph | None:
@@ -102,11 +131,11 @@ def _node_info(node: pb.Node) -> TensorInfo:
     return TensorInfo(node.name, node.attr["dtype"].type, shape)
 
 
-def _meta_graph(message: pb.MetaGraph) -> MetaGraph:
+def _meta_graph(message: pb.MetaGraph | pb.MetaGraphText, graph_def: bytes) -> MetaGraph:
     return MetaGraph(
         tags=frozenset(message.meta_info_def.tags),
         signatures={key: signature(value) for key, value in message.signature_def.items()},
-        graph_def=message.graph_def,
+        graph_def=graph_def,
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+_OURS = ("ACCEL_", "AWS_", "EI_", "ECS_")
 
 
 def patience(seconds: float) -> float:
@@ -83,7 +84,7 @@ def daemon_command() -> list[str]:
 
 def environment(home: Path) -> dict[str, str]:
     """An environment for child processes with only this home in it."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("ACCEL_", "AWS_"))}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(_OURS)}
     return {**kept, "ACCEL_HOME": str(home), "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
@@ -123,7 +124,7 @@ def home(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> Path:
 def use_home(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """Make this process a client in `home` and nowhere else."""
     for name in list(os.environ):
-        if name.startswith(("ACCEL_", "AWS_")) and name != "ACCEL_TEST_TIME_SCALE":
+        if name.startswith(_OURS) and name != "ACCEL_TEST_TIME_SCALE":
             monkeypatch.delenv(name)
     monkeypatch.setenv("ACCEL_HOME", str(home))
 

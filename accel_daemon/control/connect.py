@@ -3,6 +3,9 @@
 Request: {"accelerator": "eia-…" | ordinal | null, "minVersion": 1, "maxVersion": 1}. The answer
 says where the accelerator is and holds a ticket for it. For null, the first accelerator that the
 caller may use is chosen: its own before a free one, a ready one before one that restarts.
+
+With "accelerators": ["eia-…" | ordinal, …] only those count, as if there were no others, and for
+null they are tried in the order of the list: that is how a client's EI_VISIBLE_DEVICES arrives.
 """
 
 from __future__ import annotations
@@ -21,12 +24,15 @@ from accel_protocol.errors import (
     AcceleratorError,
     BusyError,
     CallError,
+    ConfigurationError,
     ConnectionLostError,
     VersionError,
 )
 
 PROTOCOL_VERSION = 1
 RESTART_RETRY_MS = 1000
+MAX_AMONG = 64
+MAX_NAMED = 8
 
 
 async def connect(request: web.Request) -> web.StreamResponse:
@@ -34,7 +40,12 @@ async def connect(request: web.Request) -> web.StreamResponse:
     call = call_of(request)
     body = call.json_body()
     check_versions(body)
-    accelerator = choose(_candidates(call, read_selector(body)), call.principal.arn)
+    selector, among = read_selector(body), read_among(body)
+    if among is None:
+        candidates = _candidates(call, selector)
+    else:
+        candidates = _visible_candidates(call, selector, among)
+    accelerator = choose(candidates, call.principal.arn, in_order=among is not None)
     answer = accelerator.assign(call.principal.arn)
     if not isinstance(answer, Granted) or accelerator.state is not State.READY:
         raise _unavailable(accelerator)
@@ -51,6 +62,22 @@ def read_selector(body: Mapping[str, object]) -> Selector:
     if isinstance(value, bool) or not isinstance(value, str | int | None):
         raise CallError("`accelerator` is neither an id, nor an ordinal, nor null.")
     return value
+
+
+def read_among(body: Mapping[str, object]) -> tuple[str | int, ...] | None:
+    """Which accelerators count; None when all do.
+
+    Raises:
+        CallError: not a list of 1 to 64 ids or ordinals.
+    """
+    value = body.get("accelerators")
+    if value is None:
+        return None
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_AMONG:
+        raise CallError(f"`accelerators` is not a list of 1 to {MAX_AMONG} ids or ordinals.")
+    if not all(isinstance(one, str | int) and not isinstance(one, bool) for one in value):
+        raise CallError("`accelerators` holds what is neither an id nor an ordinal.")
+    return tuple(value)
 
 
 def check_versions(body: Mapping[str, object]) -> None:
@@ -73,13 +100,20 @@ def check_versions(body: Mapping[str, object]) -> None:
         )
 
 
-def choose(candidates: Sequence[AcceleratorProcess], principal: str) -> AcceleratorProcess:
+def choose(
+    candidates: Sequence[AcceleratorProcess], principal: str, *, in_order: bool = False
+) -> AcceleratorProcess:
     """The best of the accelerators that the caller may use.
+
+    Args:
+        candidates: at least one.
+        principal: ARN of the caller.
+        in_order: the first that can be had at once, even if a later one is the caller's already.
 
     Raises:
         BusyError: other principals have them all.
     """
-    best = min(candidates, key=lambda one: _rank(one, principal))
+    best = min(candidates, key=lambda one: _rank(one, principal)[: 1 if in_order else 2])
     answer = best.preview(principal)
     if isinstance(answer, Occupied):
         soonest = min(
@@ -102,13 +136,62 @@ def _candidates(call: Call, selector: Selector) -> tuple[AcceleratorProcess, ...
     """
     if isinstance(selector, str) and not call.allows(selector):
         raise call.denied(selector[:40])
-    meant = call.service.fleet.select(selector)
+    meant = _select(call, selector)
     if isinstance(selector, str):
         return meant
     allowed = tuple(one for one in meant if call.allows(one.id))
     if not allowed:
         raise call.denied(None if selector is None else meant[0].id)
     return allowed
+
+
+def _visible_candidates(
+    call: Call, selector: Selector, among: Sequence[str | int]
+) -> tuple[AcceleratorProcess, ...]:
+    """Those of a list that are meant and allowed, in its order.
+
+    Ids that the caller may not use are passed over, whether they are there or not.
+    """
+    entries = [one for one in among if isinstance(one, int) or call.allows(one)]
+    listed = [accelerator for entry in entries for accelerator in _select(call, entry)]
+    if len({one.id for one in listed}) < len(listed):
+        raise CallError("`accelerators` names an accelerator twice.")
+    visible = tuple(one for one in listed if one.id in entries or call.allows(one.id))
+    if not visible:
+        raise call.denied()
+    if selector is None:
+        return visible
+    (meant,) = _candidates(call, selector)
+    if meant not in visible:
+        raise ConfigurationError(
+            f"The accelerator {meant.id} is not among the visible ones: {_named(visible)}.",
+            reason="ACCELERATOR_NOT_FOUND",
+        )
+    return (meant,)
+
+
+def _select(call: Call, selector: Selector) -> tuple[AcceleratorProcess, ...]:
+    """The accelerators with this id or ordinal, or all.
+
+    Raises:
+        ConfigurationError: there is none; the message names those that the caller may use.
+    """
+    fleet = call.service.fleet
+    try:
+        return fleet.select(selector)
+    except ConfigurationError as error:
+        usable = [one for one in fleet.accelerators if call.allows(one.id)]
+        if not usable:
+            raise
+        raise ConfigurationError(
+            f"There is no accelerator {str(selector)[:40]!r}, only {_named(usable)}.",
+            reason=error.reason,
+        ) from None
+
+
+def _named(accelerators: Sequence[AcceleratorProcess]) -> str:
+    shown = [f"{one.placement.ordinal} ({one.id})" for one in accelerators[:MAX_NAMED]]
+    return ", ".join(shown) + (", …" if len(accelerators) > MAX_NAMED else "")
 
 
 def _rank(accelerator: AcceleratorProcess, principal: str) -> tuple[int, int]:

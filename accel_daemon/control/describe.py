@@ -1,4 +1,8 @@
-"""`POST /describe-accelerators`: the AWS operation, as far as `acceleratorIds` goes."""
+"""`POST /describe-accelerators`: the AWS operation, as far as `acceleratorIds` goes.
+
+The rows of `acceleratorSet` are exactly AWS's. What AWS has no member for is beside it, in
+`acceleratorDetails`, which AWS's SDKs ignore: ordinal, state, endpoint and the memory that is used.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,8 @@ async def describe_accelerators(request: web.Request) -> web.StreamResponse:
     call = call_of(request)
     chosen = _chosen(call.service, read_ids(call.json_body()))
     rows = [_row(call.service, one) for one in chosen]
-    return web.json_response({"acceleratorSet": rows})
+    details = [_details(one) for one in chosen]
+    return web.json_response({"acceleratorSet": rows, "acceleratorDetails": details})
 
 
 def read_ids(body: Mapping[str, object]) -> list[str]:
@@ -49,4 +54,14 @@ def _row(service: ControlService, accelerator: AcceleratorProcess) -> dict[str, 
         "acceleratorId": accelerator.id,
         "availabilityZone": availability_zone(service.region),
         "attachedResource": f"arn:aws:ec2:{service.region}:{account}:instance/{instance}",
+    }
+
+
+def _details(accelerator: AcceleratorProcess) -> dict[str, object]:
+    return {
+        "acceleratorId": accelerator.id,
+        "ordinal": accelerator.placement.ordinal,
+        "state": accelerator.state.value,
+        "endpoint": accelerator.endpoint,
+        "usedMemoryBytes": accelerator.counters.get("memory_bytes"),
     }

@@ -55,6 +55,7 @@ class Permission:
 PUBLIC = None
 
 PERMISSIONS: Mapping[tuple[str, str], Permission | None] = {
+    ("GET", "/ca.pem"): PUBLIC,
     ("GET", "/healthz"): PUBLIC,
     ("GET", "/status"): Permission("elastic-inference:GetStatus"),
     ("POST", "/connect"): Permission("elastic-inference:Connect", Scope.ACCELERATOR),

@@ -50,10 +50,11 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Instance:
-    """The instance that the metadata is about."""
+    """The instance that the metadata is about; `control` is "" when nobody is to be told."""
 
     fleet: Fleet
     region: str
+    control: str = ""
     tokens: Tokens = field(default_factory=Tokens)
 
 
@@ -70,16 +71,25 @@ def instance_id(fleet: Fleet) -> str:
     return f"i-{fleet.accelerators[0].id.removeprefix('eia-')[:17]}"
 
 
-def build_metadata_app(fleet: Fleet, region: str) -> web.Application:
-    """The metadata application; serve it on 127.0.0.1 only."""
+def build_metadata_app(fleet: Fleet, region: str, control: str = "") -> web.Application:
+    """The metadata application; serve it on 127.0.0.1 only.
+
+    Args:
+        fleet: the accelerators that are attached to the instance.
+        region: of the instance.
+        control: "https://HOST:PORT" of the control endpoint.
+    """
     app = web.Application(middlewares=[_guard], client_max_size=1024)
-    app[INSTANCE] = Instance(fleet, region)
+    app[INSTANCE] = Instance(fleet, region, control)
     app.router.add_put("/latest/api/token", _issue_token)
     data = "/latest/meta-data"
     app.router.add_get(f"{data}/elastic-inference/", _list_folder)
     app.router.add_get(f"{data}/elastic-inference/associations", _list_associations)
     app.router.add_get(f"{data}/elastic-inference/associations/", _list_associations)
     app.router.add_get(f"{data}/elastic-inference/associations/{{id}}", _association)
+    # Ours: EC2's clients knew the one endpoint of their region. Not in the folder's listing, which
+    # stays what it was.
+    app.router.add_get(f"{data}/elastic-inference/endpoint", _endpoint)
     app.router.add_get(f"{data}/placement/availability-zone", _zone)
     app.router.add_get(f"{data}/placement/region", _region)
     app.router.add_get(f"{data}/instance-id", _instance_id)
@@ -134,6 +144,13 @@ async def _association(request: web.Request) -> web.Response:
         }
     }
     return web.Response(text=json.dumps(body, separators=(",", ":")))
+
+
+async def _endpoint(request: web.Request) -> web.Response:
+    control = request.app[INSTANCE].control
+    if not control:
+        raise web.HTTPNotFound
+    return web.Response(text=control)
 
 
 async def _zone(request: web.Request) -> web.Response:

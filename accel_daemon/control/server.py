@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from accel_daemon.control.authority_certificate import authority_certificate
 from accel_daemon.control.connect import connect
 from accel_daemon.control.describe import describe_accelerators
 from accel_daemon.control.gate import MAX_BODY_BYTES, gate
@@ -32,6 +33,7 @@ def build_app(service: ControlService) -> web.Application:
     """The application with all routes, each behind the gate."""
     app = web.Application(middlewares=[gate], client_max_size=MAX_BODY_BYTES)
     app[SERVICE] = service
+    app.router.add_get("/ca.pem", authority_certificate, allow_head=False)
     app.router.add_get("/healthz", healthz, allow_head=False)
     app.router.add_get("/status", status, allow_head=False)
     app.router.add_post("/connect", connect)

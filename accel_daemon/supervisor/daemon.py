@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from accel_daemon.control.audit import AUDIT, AuditRecord, audit, open_audit_log
+from accel_daemon.control.authority_certificate import AUTHORITY_PEM
 from accel_daemon.control.identity_store import IdentityStore
 from accel_daemon.control.metadata import build_metadata_app
 from accel_daemon.control.server import build_app, load_leaf, server_context, serving
@@ -160,15 +161,13 @@ async def _endpoints(daemon: _Daemon) -> AsyncIterator[tuple[str, str]]:
         now=lambda: datetime.now(UTC),
     )
     _renew_leaf(daemon)
-    metadata_app = build_metadata_app(daemon.fleet, REGION)
-    async with (
-        serving(build_app(service), options.host, options.port, daemon.tls) as control_port,
-        serving(metadata_app, METADATA_HOST, options.metadata_port) as metadata_port,
-    ):
-        yield (
-            endpoint(daemon.advertised, control_port),
-            endpoint(METADATA_HOST, metadata_port),
-        )
+    app = build_app(service)
+    app[AUTHORITY_PEM] = daemon.authority.certificate_pem
+    async with serving(app, options.host, options.port, daemon.tls) as control_port:
+        control = endpoint(daemon.advertised, control_port)
+        metadata_app = build_metadata_app(daemon.fleet, REGION, f"https://{control}")
+        async with serving(metadata_app, METADATA_HOST, options.metadata_port) as metadata_port:
+            yield control, endpoint(METADATA_HOST, metadata_port)
 
 
 @contextlib.asynccontextmanager

@@ -732,16 +732,27 @@ global___ListRequest = ListRequest
 
 @typing.final
 class GraphStatus(google.protobuf.message.Message):
+    """What a loaded graph did since it was loaded. Loading it again starts the counts anew."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     GRAPH_ID_FIELD_NUMBER: builtins.int
     MEMORY_BYTES_FIELD_NUMBER: builtins.int
     ENGINE_FIELD_NUMBER: builtins.int
     RUNS_FIELD_NUMBER: builtins.int
+    FAILED_RUNS_FIELD_NUMBER: builtins.int
+    QUEUE_US_FIELD_NUMBER: builtins.int
+    COMPUTE_US_FIELD_NUMBER: builtins.int
     graph_id: builtins.bytes
     memory_bytes: builtins.int
     engine: builtins.str
     runs: builtins.int
+    """Runs that were answered with a result."""
+    failed_runs: builtins.int
+    """Runs that were answered with an error."""
+    queue_us: builtins.int
+    """Sums over `runs`; see Timing."""
+    compute_us: builtins.int
     def __init__(
         self,
         *,
@@ -749,8 +760,11 @@ class GraphStatus(google.protobuf.message.Message):
         memory_bytes: builtins.int = ...,
         engine: builtins.str = ...,
         runs: builtins.int = ...,
+        failed_runs: builtins.int = ...,
+        queue_us: builtins.int = ...,
+        compute_us: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["engine", b"engine", "graph_id", b"graph_id", "memory_bytes", b"memory_bytes", "runs", b"runs"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["compute_us", b"compute_us", "engine", b"engine", "failed_runs", b"failed_runs", "graph_id", b"graph_id", "memory_bytes", b"memory_bytes", "queue_us", b"queue_us", "runs", b"runs"]) -> None: ...
 
 global___GraphStatus = GraphStatus
 
@@ -793,22 +807,53 @@ class Counters(google.protobuf.message.Message):
 global___Counters = Counters
 
 @typing.final
+class ProcessStatus(google.protobuf.message.Message):
+    """The accelerator's process at this moment."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MEMORY_BYTES_FIELD_NUMBER: builtins.int
+    UPTIME_US_FIELD_NUMBER: builtins.int
+    STREAMS_FIELD_NUMBER: builtins.int
+    memory_bytes: builtins.int
+    """Resident memory of the whole process: engine, graphs and calls."""
+    uptime_us: builtins.int
+    streams: builtins.int
+    """Run streams that are open."""
+    def __init__(
+        self,
+        *,
+        memory_bytes: builtins.int = ...,
+        uptime_us: builtins.int = ...,
+        streams: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["memory_bytes", b"memory_bytes", "streams", b"streams", "uptime_us", b"uptime_us"]) -> None: ...
+
+global___ProcessStatus = ProcessStatus
+
+@typing.final
 class ListResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     GRAPHS_FIELD_NUMBER: builtins.int
     COUNTERS_FIELD_NUMBER: builtins.int
+    PROCESS_FIELD_NUMBER: builtins.int
     @property
     def graphs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___GraphStatus]: ...
     @property
     def counters(self) -> global___Counters: ...
+    @property
+    def process(self) -> global___ProcessStatus:
+        """Absent from accelerators that do not tell."""
+
     def __init__(
         self,
         *,
         graphs: collections.abc.Iterable[global___GraphStatus] | None = ...,
         counters: global___Counters | None = ...,
+        process: global___ProcessStatus | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["counters", b"counters"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["counters", b"counters", "graphs", b"graphs"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["counters", b"counters", "process", b"process"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["counters", b"counters", "graphs", b"graphs", "process", b"process"]) -> None: ...
 
 global___ListResponse = ListResponse

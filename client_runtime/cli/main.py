@@ -52,3 +52,7 @@ def main() -> None:
     except OSError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ ALLOW = {"Effect": "Allow", "Action": "elastic-inference:*", "Resource": "*"}
 @pytest.mark.parametrize(
     "command",
     [(), ("up",), ("user",), ("user", "add"), ("user", "list"), ("user", "remove"), ("key",),
-     ("key", "revoke"), ("status",)],
+     ("key", "revoke"), ("status",), ("invite",)],
 )  # fmt: skip
 def test_help(tmp_path: Path, tools: Any, command: tuple[str, ...]) -> None:
     """Each command explains itself."""
@@ -50,6 +50,7 @@ def test_key_revoke_and_user_remove(tmp_path: Path, tools: Any) -> None:
         (("user", "remove", "nobody"), "no user"),
         (("key", "revoke", "AKIA" + "A" * 16), "no access key"),
         (("status",), "No daemon was started in this home"),
+        (("invite", "ann"), "No daemon was started in this home"),
         (("up", "--port", "0", "--accelerator", "gpu"), "no accelerator type 'gpu'"),
         (("up", "--port", "0", "--host", "192.0.2.1"), "cannot be listened on"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,11 +32,11 @@ def test_another_region_is_named() -> None:
 
 
 @given(
-    key_id=st.from_regex(r"[A-Za-z0-9_]{16,128}", fullmatch=True),
-    secret=st.from_regex(r"[!-~]{16,128}", fullmatch=True),
-    host=st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?(\.[a-z]{1,9})?", fullmatch=True),
+    key_id=st.text("AKIZaz09_", min_size=16, max_size=128),
+    secret=st.text([chr(code) for code in range(0x21, 0x7F)], min_size=16, max_size=128),
+    host=st.sampled_from(["gpu", "gpu-1.example", "10.0.0.1", "[2001:db8::1]", "a_b.example"]),
     port=st.integers(1, 65_535),
-    ca=st.from_regex(r"sha256:[0-9a-f]{64}", fullmatch=True),
+    ca=st.binary(min_size=32, max_size=32).map(lambda digest: f"sha256:{digest.hex()}"),
     region=st.sampled_from(["us-east-1", "eu-central-1"]),
 )
 def test_what_is_written_is_read(
@@ -86,10 +88,8 @@ def test_refused(text: str) -> None:
 @given(st.text(max_size=100))
 def test_any_text_is_read_or_refused(text: str) -> None:
     """Nothing else happens."""
-    try:
-        Invitation.from_uri(f"accel://{text}")
-    except ConfigurationError:
-        pass
+    with contextlib.suppress(ConfigurationError):
+        assert Invitation.from_uri(f"accel://{text}").ca.startswith("sha256:")
 
 
 def test_secret_is_not_shown() -> None:

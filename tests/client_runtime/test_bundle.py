@@ -34,7 +34,7 @@ def write(folder: Path, files: dict[str, bytes]) -> Path:
 
 def bundle_of(folder: Path, selection: Selection = SELECTION) -> Bundle:
     """The bundle of a SavedModel."""
-    return make_bundle(folder, saved_model.bundle_files(folder), SAVED_MODEL, selection)
+    return make_bundle(saved_model.bundle_files(folder), SAVED_MODEL, selection)
 
 
 @pytest.fixture
@@ -120,4 +120,4 @@ def test_a_file_that_cannot_be_read_is_an_os_error(model: Path) -> None:
     files = saved_model.bundle_files(model)
     (model / "assets" / "copy.txt").unlink()
     with pytest.raises(OSError):
-        make_bundle(model, files, SAVED_MODEL, SELECTION)
+        make_bundle(files, SAVED_MODEL, SELECTION)

@@ -99,9 +99,7 @@ def test_container_metadata_comes_last(
     assert discover().control == "https://imds:1"
 
 
-def test_profiles_come_before_metadata(
-    nowhere: Path, web_server: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_profiles_come_before_metadata(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The attached one first, then the daemon's; metadata is not asked then."""
     monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
     nowhere.mkdir()
@@ -115,19 +113,17 @@ def test_profiles_come_before_metadata(
     assert discover(PROFILE["control"]).profile is not None
 
 
-def test_a_profile_vouches_for_what_metadata_names(
-    nowhere: Path, web_server: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["attached.json", "client.json"])
+def test_either_profile_vouches_for_its_own_endpoint(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """When both mean the same daemon, its CA and key are used."""
-    monkeypatch.setattr(
-        "client_runtime.discovery.sources",
-        lambda endpoint, environment: [("metadata", lambda: Found("https://GPU.example:9443"))],
-    )
+    """However the host is written and wherever the endpoint was found."""
     nowhere.mkdir()
-    (nowhere / "client.json").write_text(json.dumps(PROFILE))
+    (nowhere / name).write_text(json.dumps(PROFILE))
+    monkeypatch.setenv("ACCEL_ENDPOINT", "https://GPU.example:9443")
     found = discover()
     assert found.profile is not None
-    assert found.ca_file == "/ca.pem"
+    assert (found.ca_file, found.source) == ("/ca.pem", "ACCEL_ENDPOINT")
 
 
 @pytest.mark.parametrize(

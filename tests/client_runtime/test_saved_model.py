@@ -182,7 +182,7 @@ def test_the_files_of_a_model_are_its_graph_variables_and_assets(tmp_path: Path)
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    found = [path.relative_to(tmp_path).as_posix() for path in saved_model.bundle_files(tmp_path)]
+    found = list(saved_model.bundle_files(tmp_path))
     assert found == sorted(found)
     assert set(found) == {
         "saved_model.pb",

@@ -11,23 +11,30 @@ import pytest
 
 from accel_daemon.cli import cli
 from accel_protocol.errors import REASONS
+from client_runtime.cli.main import cli as accel
 from tests.conftest import ROOT
 
+PROGRAMS: dict[str, click.Command] = {"accel-daemon": cli, "accel": accel}
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
 
 
 def commands_in(text: str) -> list[list[str]]:
-    """The `accel-daemon` commands of a document, split into words."""
-    return [shlex.split(line)[1:] for line in re.findall(r"^accel-daemon .*$", text, re.MULTILINE)]
+    """The commands of a document, split into words; the program is the first."""
+    lines = re.findall(r"^(?:accel-daemon|accel) .*$", text, re.MULTILINE)
+    cells = re.findall(r"^\| `((?:accel-daemon|accel) .*?)` \|", text, re.MULTILINE)
+    return [shlex.split(line) for line in [*lines, *cells]]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_exist(document: Path) -> None:
     """Every command and option that a document shows is one the program has."""
     for words in commands_in(document.read_text()):
-        command: click.Command = cli
+        command: click.Command | None = PROGRAMS[words.pop(0)]
         while isinstance(command, click.Group):
-            command = command.commands[words.pop(0)]
+            command = command.get_command(click.Context(command), words.pop(0))
+        assert command is not None, words
+        if command.context_settings.get("ignore_unknown_options"):
+            continue  # the rest of the line is for another program
         options = {name for option in command.params for name in option.opts}
         assert {word for word in words if word.startswith("--")} <= options
 
@@ -46,6 +53,16 @@ def test_errors_are_all_documented() -> None:
 
     for reason, row in REASONS.items():
         assert re.search(rf"^\| `{reason}` \| .* \| {re.escape(row.remedy)} \|$", table, re.M)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_variables_are_documented(document: Path) -> None:
+    """Every environment variable that a document names is in the reference's table."""
+    table = (ROOT / "docs" / "reference.md").read_text()
+    named = re.findall(r"`((?:ACCEL|EI|AWS_EC2|ECS)_[A-Z0-9_]+)", document.read_text())
+
+    for variable in named:
+        assert re.search(rf"^\| .*`{variable}`.* \|", table, re.MULTILINE), variable
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -42,7 +42,7 @@ def bundle(tmp_path: Path, content: bytes) -> Bundle:
     """A bundle of that one file."""
     (tmp_path / "saved_model.pb").write_bytes(content)
     files = {"saved_model.pb": tmp_path / "saved_model.pb"}
-    return bundles.make_named_bundle(files, SAVED_MODEL, Selection(signature="none"))
+    return bundles.make_bundle(files, SAVED_MODEL, Selection(signature="none"))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)accel_protocol/graph/v1/saved_model.proto\x12\x0e\x61\x63\x63\x65l.graph.v1\"`\n\nSavedModel\x12\"\n\x1asaved_model_schema_version\x18\x01 \x01(\x03\x12.\n\x0bmeta_graphs\x18\x02 \x03(\x0b\x32\x19.accel.graph.v1.MetaGraph\"\xff\x01\n\tMetaGraph\x12\x35\n\rmeta_info_def\x18\x01 \x01(\x0b\x32\x1e.accel.graph.v1.MetaGraph.Info\x12\x11\n\tgraph_def\x18\x02 \x01(\x0c\x12\x42\n\rsignature_def\x18\x05 \x03(\x0b\x32+.accel.graph.v1.MetaGraph.SignatureDefEntry\x1a\x14\n\x04Info\x12\x0c\n\x04tags\x18\x04 \x03(\t\x1aN\n\x11SignatureDefEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.accel.graph.v1.Signature:\x02\x38\x01\"\xa7\x02\n\tSignature\x12\x35\n\x06inputs\x18\x01 \x03(\x0b\x32%.accel.graph.v1.Signature.InputsEntry\x12\x37\n\x07outputs\x18\x02 \x03(\x0b\x32&.accel.graph.v1.Signature.OutputsEntry\x12\x13\n\x0bmethod_name\x18\x03 \x01(\t\x1aI\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.accel.graph.v1.TensorInfo:\x02\x38\x01\x1aJ\n\x0cOutputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.accel.graph.v1.TensorInfo:\x02\x38\x01\"\x81\x02\n\nTensorInfo\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12\x37\n\ncoo_sparse\x18\x04 \x01(\x0b\x32!.accel.graph.v1.TensorInfo.SparseH\x00\x12\r\n\x05\x64type\x18\x02 \x01(\x05\x12+\n\x0ctensor_shape\x18\x03 \x01(\x0b\x32\x15.accel.graph.v1.Shape\x1a\x62\n\x06Sparse\x12\x1a\n\x12values_tensor_name\x18\x01 \x01(\t\x12\x1b\n\x13indices_tensor_name\x18\x02 \x01(\t\x12\x1f\n\x17\x64\x65nse_shape_tensor_name\x18\x03 \x01(\tB\n\n\x08\x65ncoding\"Z\n\x05Shape\x12&\n\x03\x64im\x18\x02 \x03(\x0b\x32\x19.accel.graph.v1.Shape.Dim\x12\x14\n\x0cunknown_rank\x18\x03 \x01(\x08\x1a\x13\n\x03\x44im\x12\x0c\n\x04size\x18\x01 \x01(\x03\".\n\x08GraphDef\x12\"\n\x04node\x18\x01 \x03(\x0b\x32\x14.accel.graph.v1.Node\"\x96\x01\n\x04Node\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02op\x18\x02 \x01(\t\x12,\n\x04\x61ttr\x18\x05 \x03(\x0b\x32\x1e.accel.graph.v1.Node.AttrEntry\x1a\x46\n\tAttrEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.accel.graph.v1.Attribute:\x02\x38\x01\"L\n\tAttribute\x12\x0e\n\x04type\x18\x06 \x01(\x05H\x00\x12&\n\x05shape\x18\x07 \x01(\x0b\x32\x15.accel.graph.v1.ShapeH\x00\x42\x07\n\x05valueb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)accel_protocol/graph/v1/saved_model.proto\x12\x0e\x61\x63\x63\x65l.graph.v1\"`\n\nSavedModel\x12\"\n\x1asaved_model_schema_version\x18\x01 \x01(\x03\x12.\n\x0bmeta_graphs\x18\x02 \x03(\x0b\x32\x19.accel.graph.v1.MetaGraph\"\xff\x01\n\tMetaGraph\x12\x35\n\rmeta_info_def\x18\x01 \x01(\x0b\x32\x1e.accel.graph.v1.MetaGraph.Info\x12\x11\n\tgraph_def\x18\x02 \x01(\x0c\x12\x42\n\rsignature_def\x18\x05 \x03(\x0b\x32+.accel.graph.v1.MetaGraph.SignatureDefEntry\x1a\x14\n\x04Info\x12\x0c\n\x04tags\x18\x04 \x03(\t\x1aN\n\x11SignatureDefEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.accel.graph.v1.Signature:\x02\x38\x01\"h\n\x0eSavedModelText\x12\"\n\x1asaved_model_schema_version\x18\x01 \x01(\x03\x12\x32\n\x0bmeta_graphs\x18\x02 \x03(\x0b\x32\x1d.accel.graph.v1.MetaGraphText\"\x8b\x02\n\rMetaGraphText\x12\x35\n\rmeta_info_def\x18\x01 \x01(\x0b\x32\x1e.accel.graph.v1.MetaGraph.Info\x12+\n\tgraph_def\x18\x02 \x01(\x0b\x32\x18.accel.graph.v1.GraphDef\x12\x46\n\rsignature_def\x18\x05 \x03(\x0b\x32/.accel.graph.v1.MetaGraphText.SignatureDefEntry\x1aN\n\x11SignatureDefEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.accel.graph.v1.Signature:\x02\x38\x01\"\xa7\x02\n\tSignature\x12\x35\n\x06inputs\x18\x01 \x03(\x0b\x32%.accel.graph.v1.Signature.InputsEntry\x12\x37\n\x07outputs\x18\x02 \x03(\x0b\x32&.accel.graph.v1.Signature.OutputsEntry\x12\x13\n\x0bmethod_name\x18\x03 \x01(\t\x1aI\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.accel.graph.v1.TensorInfo:\x02\x38\x01\x1aJ\n\x0cOutputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.accel.graph.v1.TensorInfo:\x02\x38\x01\"\x9b\x02\n\nTensorInfo\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12\x37\n\ncoo_sparse\x18\x04 \x01(\x0b\x32!.accel.graph.v1.TensorInfo.SparseH\x00\x12\'\n\x05\x64type\x18\x02 \x01(\x0e\x32\x18.accel.graph.v1.DataType\x12+\n\x0ctensor_shape\x18\x03 \x01(\x0b\x32\x15.accel.graph.v1.Shape\x1a\x62\n\x06Sparse\x12\x1a\n\x12values_tensor_name\x18\x01 \x01(\t\x12\x1b\n\x13indices_tensor_name\x18\x02 \x01(\t\x12\x1f\n\x17\x64\x65nse_shape_tensor_name\x18\x03 \x01(\tB\n\n\x08\x65ncoding\"Z\n\x05Shape\x12&\n\x03\x64im\x18\x02 \x03(\x0b\x32\x19.accel.graph.v1.Shape.Dim\x12\x14\n\x0cunknown_rank\x18\x03 \x01(\x08\x1a\x13\n\x03\x44im\x12\x0c\n\x04size\x18\x01 \x01(\x03\".\n\x08GraphDef\x12\"\n\x04node\x18\x01 \x03(\x0b\x32\x14.accel.graph.v1.Node\"\x96\x01\n\x04Node\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02op\x18\x02 \x01(\t\x12,\n\x04\x61ttr\x18\x05 \x03(\x0b\x32\x1e.accel.graph.v1.Node.AttrEntry\x1a\x46\n\tAttrEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.accel.graph.v1.Attribute:\x02\x38\x01\"f\n\tAttribute\x12(\n\x04type\x18\x06 \x01(\x0e\x32\x18.accel.graph.v1.DataTypeH\x00\x12&\n\x05shape\x18\x07 \x01(\x0b\x32\x15.accel.graph.v1.ShapeH\x00\x42\x07\n\x05value*\xda\t\n\x08\x44\x61taType\x12\x0e\n\nDT_INVALID\x10\x00\x12\x0c\n\x08\x44T_FLOAT\x10\x01\x12\r\n\tDT_DOUBLE\x10\x02\x12\x0c\n\x08\x44T_INT32\x10\x03\x12\x0c\n\x08\x44T_UINT8\x10\x04\x12\x0c\n\x08\x44T_INT16\x10\x05\x12\x0b\n\x07\x44T_INT8\x10\x06\x12\r\n\tDT_STRING\x10\x07\x12\x10\n\x0c\x44T_COMPLEX64\x10\x08\x12\x0c\n\x08\x44T_INT64\x10\t\x12\x0b\n\x07\x44T_BOOL\x10\n\x12\x0c\n\x08\x44T_QINT8\x10\x0b\x12\r\n\tDT_QUINT8\x10\x0c\x12\r\n\tDT_QINT32\x10\r\x12\x0f\n\x0b\x44T_BFLOAT16\x10\x0e\x12\r\n\tDT_QINT16\x10\x0f\x12\x0e\n\nDT_QUINT16\x10\x10\x12\r\n\tDT_UINT16\x10\x11\x12\x11\n\rDT_COMPLEX128\x10\x12\x12\x0b\n\x07\x44T_HALF\x10\x13\x12\x0f\n\x0b\x44T_RESOURCE\x10\x14\x12\x0e\n\nDT_VARIANT\x10\x15\x12\r\n\tDT_UINT32\x10\x16\x12\r\n\tDT_UINT64\x10\x17\x12\x12\n\x0e\x44T_FLOAT8_E5M2\x10\x18\x12\x14\n\x10\x44T_FLOAT8_E4M3FN\x10\x19\x12\x16\n\x12\x44T_FLOAT8_E4M3FNUZ\x10\x1a\x12\x19\n\x15\x44T_FLOAT8_E4M3B11FNUZ\x10\x1b\x12\x16\n\x12\x44T_FLOAT8_E5M2FNUZ\x10\x1c\x12\x0b\n\x07\x44T_INT4\x10\x1d\x12\x0c\n\x08\x44T_UINT4\x10\x1e\x12\x0b\n\x07\x44T_INT2\x10\x1f\x12\x0c\n\x08\x44T_UINT2\x10 \x12\x14\n\x10\x44T_FLOAT4_E2M1FN\x10!\x12\x10\n\x0c\x44T_FLOAT_REF\x10\x65\x12\x11\n\rDT_DOUBLE_REF\x10\x66\x12\x10\n\x0c\x44T_INT32_REF\x10g\x12\x10\n\x0c\x44T_UINT8_REF\x10h\x12\x10\n\x0c\x44T_INT16_REF\x10i\x12\x0f\n\x0b\x44T_INT8_REF\x10j\x12\x11\n\rDT_STRING_REF\x10k\x12\x14\n\x10\x44T_COMPLEX64_REF\x10l\x12\x10\n\x0c\x44T_INT64_REF\x10m\x12\x0f\n\x0b\x44T_BOOL_REF\x10n\x12\x10\n\x0c\x44T_QINT8_REF\x10o\x12\x11\n\rDT_QUINT8_REF\x10p\x12\x11\n\rDT_QINT32_REF\x10q\x12\x13\n\x0f\x44T_BFLOAT16_REF\x10r\x12\x11\n\rDT_QINT16_REF\x10s\x12\x12\n\x0e\x44T_QUINT16_REF\x10t\x12\x11\n\rDT_UINT16_REF\x10u\x12\x15\n\x11\x44T_COMPLEX128_REF\x10v\x12\x0f\n\x0b\x44T_HALF_REF\x10w\x12\x13\n\x0f\x44T_RESOURCE_REF\x10x\x12\x12\n\x0e\x44T_VARIANT_REF\x10y\x12\x11\n\rDT_UINT32_REF\x10z\x12\x11\n\rDT_UINT64_REF\x10{\x12\x16\n\x12\x44T_FLOAT8_E5M2_REF\x10|\x12\x18\n\x14\x44T_FLOAT8_E4M3FN_REF\x10}\x12\x1a\n\x16\x44T_FLOAT8_E4M3FNUZ_REF\x10~\x12\x1d\n\x19\x44T_FLOAT8_E4M3B11FNUZ_REF\x10\x7f\x12\x1b\n\x16\x44T_FLOAT8_E5M2FNUZ_REF\x10\x80\x01\x12\x10\n\x0b\x44T_INT4_REF\x10\x81\x01\x12\x11\n\x0c\x44T_UINT4_REF\x10\x82\x01\x12\x10\n\x0b\x44T_INT2_REF\x10\x83\x01\x12\x11\n\x0c\x44T_UINT2_REF\x10\x84\x01\x12\x19\n\x14\x44T_FLOAT4_E2M1FN_REF\x10\x85\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -23,12 +23,16 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_METAGRAPH_SIGNATUREDEFENTRY']._options = None
   _globals['_METAGRAPH_SIGNATUREDEFENTRY']._serialized_options = b'8\001'
+  _globals['_METAGRAPHTEXT_SIGNATUREDEFENTRY']._options = None
+  _globals['_METAGRAPHTEXT_SIGNATUREDEFENTRY']._serialized_options = b'8\001'
   _globals['_SIGNATURE_INPUTSENTRY']._options = None
   _globals['_SIGNATURE_INPUTSENTRY']._serialized_options = b'8\001'
   _globals['_SIGNATURE_OUTPUTSENTRY']._options = None
   _globals['_SIGNATURE_OUTPUTSENTRY']._serialized_options = b'8\001'
   _globals['_NODE_ATTRENTRY']._options = None
   _globals['_NODE_ATTRENTRY']._serialized_options = b'8\001'
+  _globals['_DATATYPE']._serialized_start=1775
+  _globals['_DATATYPE']._serialized_end=3017
   _globals['_SAVEDMODEL']._serialized_start=61
   _globals['_SAVEDMODEL']._serialized_end=157
   _globals['_METAGRAPH']._serialized_start=160
@@ -37,26 +41,32 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_METAGRAPH_INFO']._serialized_end=335
   _globals['_METAGRAPH_SIGNATUREDEFENTRY']._serialized_start=337
   _globals['_METAGRAPH_SIGNATUREDEFENTRY']._serialized_end=415
-  _globals['_SIGNATURE']._serialized_start=418
-  _globals['_SIGNATURE']._serialized_end=713
-  _globals['_SIGNATURE_INPUTSENTRY']._serialized_start=564
-  _globals['_SIGNATURE_INPUTSENTRY']._serialized_end=637
-  _globals['_SIGNATURE_OUTPUTSENTRY']._serialized_start=639
-  _globals['_SIGNATURE_OUTPUTSENTRY']._serialized_end=713
-  _globals['_TENSORINFO']._serialized_start=716
-  _globals['_TENSORINFO']._serialized_end=973
-  _globals['_TENSORINFO_SPARSE']._serialized_start=863
-  _globals['_TENSORINFO_SPARSE']._serialized_end=961
-  _globals['_SHAPE']._serialized_start=975
-  _globals['_SHAPE']._serialized_end=1065
-  _globals['_SHAPE_DIM']._serialized_start=1046
-  _globals['_SHAPE_DIM']._serialized_end=1065
-  _globals['_GRAPHDEF']._serialized_start=1067
-  _globals['_GRAPHDEF']._serialized_end=1113
-  _globals['_NODE']._serialized_start=1116
-  _globals['_NODE']._serialized_end=1266
-  _globals['_NODE_ATTRENTRY']._serialized_start=1196
-  _globals['_NODE_ATTRENTRY']._serialized_end=1266
-  _globals['_ATTRIBUTE']._serialized_start=1268
-  _globals['_ATTRIBUTE']._serialized_end=1344
+  _globals['_SAVEDMODELTEXT']._serialized_start=417
+  _globals['_SAVEDMODELTEXT']._serialized_end=521
+  _globals['_METAGRAPHTEXT']._serialized_start=524
+  _globals['_METAGRAPHTEXT']._serialized_end=791
+  _globals['_METAGRAPHTEXT_SIGNATUREDEFENTRY']._serialized_start=337
+  _globals['_METAGRAPHTEXT_SIGNATUREDEFENTRY']._serialized_end=415
+  _globals['_SIGNATURE']._serialized_start=794
+  _globals['_SIGNATURE']._serialized_end=1089
+  _globals['_SIGNATURE_INPUTSENTRY']._serialized_start=940
+  _globals['_SIGNATURE_INPUTSENTRY']._serialized_end=1013
+  _globals['_SIGNATURE_OUTPUTSENTRY']._serialized_start=1015
+  _globals['_SIGNATURE_OUTPUTSENTRY']._serialized_end=1089
+  _globals['_TENSORINFO']._serialized_start=1092
+  _globals['_TENSORINFO']._serialized_end=1375
+  _globals['_TENSORINFO_SPARSE']._serialized_start=1265
+  _globals['_TENSORINFO_SPARSE']._serialized_end=1363
+  _globals['_SHAPE']._serialized_start=1377
+  _globals['_SHAPE']._serialized_end=1467
+  _globals['_SHAPE_DIM']._serialized_start=1448
+  _globals['_SHAPE_DIM']._serialized_end=1467
+  _globals['_GRAPHDEF']._serialized_start=1469
+  _globals['_GRAPHDEF']._serialized_end=1515
+  _globals['_NODE']._serialized_start=1518
+  _globals['_NODE']._serialized_end=1668
+  _globals['_NODE_ATTRENTRY']._serialized_start=1598
+  _globals['_NODE_ATTRENTRY']._serialized_end=1668
+  _globals['_ATTRIBUTE']._serialized_start=1670
+  _globals['_ATTRIBUTE']._serialized_end=1772
 # @@protoc_insertion_point(module_scope)

@@ -6,17 +6,173 @@ The part of TensorFlow's SavedModel that a client needs to know a model's feeds 
 Field numbers are TensorFlow's (tensorflow/core/protobuf/saved_model.proto, meta_graph.proto and
 framework/{graph,node_def,attr_value,tensor_shape,types}.proto); everything left out here is
 skipped by the parser. The graph is declared as bytes: it is parsed only when someone names its
-tensors, and then as the `GraphDef` subset below.
+tensors, and then as the `GraphDef` subset below. The text form of a SavedModel has no place for
+bytes, so it has messages of its own; there the names of fields and enum values count too.
 """
 
 import builtins
 import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import sys
 import typing
 
+if sys.version_info >= (3, 10):
+    import typing as typing_extensions
+else:
+    import typing_extensions
+
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _DataType:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _DataTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_DataType.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    DT_INVALID: _DataType.ValueType  # 0
+    DT_FLOAT: _DataType.ValueType  # 1
+    DT_DOUBLE: _DataType.ValueType  # 2
+    DT_INT32: _DataType.ValueType  # 3
+    DT_UINT8: _DataType.ValueType  # 4
+    DT_INT16: _DataType.ValueType  # 5
+    DT_INT8: _DataType.ValueType  # 6
+    DT_STRING: _DataType.ValueType  # 7
+    DT_COMPLEX64: _DataType.ValueType  # 8
+    DT_INT64: _DataType.ValueType  # 9
+    DT_BOOL: _DataType.ValueType  # 10
+    DT_QINT8: _DataType.ValueType  # 11
+    DT_QUINT8: _DataType.ValueType  # 12
+    DT_QINT32: _DataType.ValueType  # 13
+    DT_BFLOAT16: _DataType.ValueType  # 14
+    DT_QINT16: _DataType.ValueType  # 15
+    DT_QUINT16: _DataType.ValueType  # 16
+    DT_UINT16: _DataType.ValueType  # 17
+    DT_COMPLEX128: _DataType.ValueType  # 18
+    DT_HALF: _DataType.ValueType  # 19
+    DT_RESOURCE: _DataType.ValueType  # 20
+    DT_VARIANT: _DataType.ValueType  # 21
+    DT_UINT32: _DataType.ValueType  # 22
+    DT_UINT64: _DataType.ValueType  # 23
+    DT_FLOAT8_E5M2: _DataType.ValueType  # 24
+    DT_FLOAT8_E4M3FN: _DataType.ValueType  # 25
+    DT_FLOAT8_E4M3FNUZ: _DataType.ValueType  # 26
+    DT_FLOAT8_E4M3B11FNUZ: _DataType.ValueType  # 27
+    DT_FLOAT8_E5M2FNUZ: _DataType.ValueType  # 28
+    DT_INT4: _DataType.ValueType  # 29
+    DT_UINT4: _DataType.ValueType  # 30
+    DT_INT2: _DataType.ValueType  # 31
+    DT_UINT2: _DataType.ValueType  # 32
+    DT_FLOAT4_E2M1FN: _DataType.ValueType  # 33
+    DT_FLOAT_REF: _DataType.ValueType  # 101
+    DT_DOUBLE_REF: _DataType.ValueType  # 102
+    DT_INT32_REF: _DataType.ValueType  # 103
+    DT_UINT8_REF: _DataType.ValueType  # 104
+    DT_INT16_REF: _DataType.ValueType  # 105
+    DT_INT8_REF: _DataType.ValueType  # 106
+    DT_STRING_REF: _DataType.ValueType  # 107
+    DT_COMPLEX64_REF: _DataType.ValueType  # 108
+    DT_INT64_REF: _DataType.ValueType  # 109
+    DT_BOOL_REF: _DataType.ValueType  # 110
+    DT_QINT8_REF: _DataType.ValueType  # 111
+    DT_QUINT8_REF: _DataType.ValueType  # 112
+    DT_QINT32_REF: _DataType.ValueType  # 113
+    DT_BFLOAT16_REF: _DataType.ValueType  # 114
+    DT_QINT16_REF: _DataType.ValueType  # 115
+    DT_QUINT16_REF: _DataType.ValueType  # 116
+    DT_UINT16_REF: _DataType.ValueType  # 117
+    DT_COMPLEX128_REF: _DataType.ValueType  # 118
+    DT_HALF_REF: _DataType.ValueType  # 119
+    DT_RESOURCE_REF: _DataType.ValueType  # 120
+    DT_VARIANT_REF: _DataType.ValueType  # 121
+    DT_UINT32_REF: _DataType.ValueType  # 122
+    DT_UINT64_REF: _DataType.ValueType  # 123
+    DT_FLOAT8_E5M2_REF: _DataType.ValueType  # 124
+    DT_FLOAT8_E4M3FN_REF: _DataType.ValueType  # 125
+    DT_FLOAT8_E4M3FNUZ_REF: _DataType.ValueType  # 126
+    DT_FLOAT8_E4M3B11FNUZ_REF: _DataType.ValueType  # 127
+    DT_FLOAT8_E5M2FNUZ_REF: _DataType.ValueType  # 128
+    DT_INT4_REF: _DataType.ValueType  # 129
+    DT_UINT4_REF: _DataType.ValueType  # 130
+    DT_INT2_REF: _DataType.ValueType  # 131
+    DT_UINT2_REF: _DataType.ValueType  # 132
+    DT_FLOAT4_E2M1FN_REF: _DataType.ValueType  # 133
+
+class DataType(_DataType, metaclass=_DataTypeEnumTypeWrapper):
+    """TensorFlow's element types; the numbers of accel.v1.DataType are the same. A REF is what a
+    variable of TensorFlow 1 gives.
+    """
+
+DT_INVALID: DataType.ValueType  # 0
+DT_FLOAT: DataType.ValueType  # 1
+DT_DOUBLE: DataType.ValueType  # 2
+DT_INT32: DataType.ValueType  # 3
+DT_UINT8: DataType.ValueType  # 4
+DT_INT16: DataType.ValueType  # 5
+DT_INT8: DataType.ValueType  # 6
+DT_STRING: DataType.ValueType  # 7
+DT_COMPLEX64: DataType.ValueType  # 8
+DT_INT64: DataType.ValueType  # 9
+DT_BOOL: DataType.ValueType  # 10
+DT_QINT8: DataType.ValueType  # 11
+DT_QUINT8: DataType.ValueType  # 12
+DT_QINT32: DataType.ValueType  # 13
+DT_BFLOAT16: DataType.ValueType  # 14
+DT_QINT16: DataType.ValueType  # 15
+DT_QUINT16: DataType.ValueType  # 16
+DT_UINT16: DataType.ValueType  # 17
+DT_COMPLEX128: DataType.ValueType  # 18
+DT_HALF: DataType.ValueType  # 19
+DT_RESOURCE: DataType.ValueType  # 20
+DT_VARIANT: DataType.ValueType  # 21
+DT_UINT32: DataType.ValueType  # 22
+DT_UINT64: DataType.ValueType  # 23
+DT_FLOAT8_E5M2: DataType.ValueType  # 24
+DT_FLOAT8_E4M3FN: DataType.ValueType  # 25
+DT_FLOAT8_E4M3FNUZ: DataType.ValueType  # 26
+DT_FLOAT8_E4M3B11FNUZ: DataType.ValueType  # 27
+DT_FLOAT8_E5M2FNUZ: DataType.ValueType  # 28
+DT_INT4: DataType.ValueType  # 29
+DT_UINT4: DataType.ValueType  # 30
+DT_INT2: DataType.ValueType  # 31
+DT_UINT2: DataType.ValueType  # 32
+DT_FLOAT4_E2M1FN: DataType.ValueType  # 33
+DT_FLOAT_REF: DataType.ValueType  # 101
+DT_DOUBLE_REF: DataType.ValueType  # 102
+DT_INT32_REF: DataType.ValueType  # 103
+DT_UINT8_REF: DataType.ValueType  # 104
+DT_INT16_REF: DataType.ValueType  # 105
+DT_INT8_REF: DataType.ValueType  # 106
+DT_STRING_REF: DataType.ValueType  # 107
+DT_COMPLEX64_REF: DataType.ValueType  # 108
+DT_INT64_REF: DataType.ValueType  # 109
+DT_BOOL_REF: DataType.ValueType  # 110
+DT_QINT8_REF: DataType.ValueType  # 111
+DT_QUINT8_REF: DataType.ValueType  # 112
+DT_QINT32_REF: DataType.ValueType  # 113
+DT_BFLOAT16_REF: DataType.ValueType  # 114
+DT_QINT16_REF: DataType.ValueType  # 115
+DT_QUINT16_REF: DataType.ValueType  # 116
+DT_UINT16_REF: DataType.ValueType  # 117
+DT_COMPLEX128_REF: DataType.ValueType  # 118
+DT_HALF_REF: DataType.ValueType  # 119
+DT_RESOURCE_REF: DataType.ValueType  # 120
+DT_VARIANT_REF: DataType.ValueType  # 121
+DT_UINT32_REF: DataType.ValueType  # 122
+DT_UINT64_REF: DataType.ValueType  # 123
+DT_FLOAT8_E5M2_REF: DataType.ValueType  # 124
+DT_FLOAT8_E4M3FN_REF: DataType.ValueType  # 125
+DT_FLOAT8_E4M3FNUZ_REF: DataType.ValueType  # 126
+DT_FLOAT8_E4M3B11FNUZ_REF: DataType.ValueType  # 127
+DT_FLOAT8_E5M2FNUZ_REF: DataType.ValueType  # 128
+DT_INT4_REF: DataType.ValueType  # 129
+DT_UINT4_REF: DataType.ValueType  # 130
+DT_INT2_REF: DataType.ValueType  # 131
+DT_UINT2_REF: DataType.ValueType  # 132
+DT_FLOAT4_E2M1FN_REF: DataType.ValueType  # 133
+global___DataType = DataType
 
 @typing.final
 class SavedModel(google.protobuf.message.Message):
@@ -93,6 +249,72 @@ class MetaGraph(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["graph_def", b"graph_def", "meta_info_def", b"meta_info_def", "signature_def", b"signature_def"]) -> None: ...
 
 global___MetaGraph = MetaGraph
+
+@typing.final
+class SavedModelText(google.protobuf.message.Message):
+    """A SavedModel in text form, saved_model.pbtxt."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SAVED_MODEL_SCHEMA_VERSION_FIELD_NUMBER: builtins.int
+    META_GRAPHS_FIELD_NUMBER: builtins.int
+    saved_model_schema_version: builtins.int
+    @property
+    def meta_graphs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___MetaGraphText]: ...
+    def __init__(
+        self,
+        *,
+        saved_model_schema_version: builtins.int = ...,
+        meta_graphs: collections.abc.Iterable[global___MetaGraphText] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["meta_graphs", b"meta_graphs", "saved_model_schema_version", b"saved_model_schema_version"]) -> None: ...
+
+global___SavedModelText = SavedModelText
+
+@typing.final
+class MetaGraphText(google.protobuf.message.Message):
+    """MetaGraph with the graph as a message."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class SignatureDefEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        @property
+        def value(self) -> global___Signature: ...
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: global___Signature | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    META_INFO_DEF_FIELD_NUMBER: builtins.int
+    GRAPH_DEF_FIELD_NUMBER: builtins.int
+    SIGNATURE_DEF_FIELD_NUMBER: builtins.int
+    @property
+    def meta_info_def(self) -> global___MetaGraph.Info: ...
+    @property
+    def graph_def(self) -> global___GraphDef: ...
+    @property
+    def signature_def(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, global___Signature]: ...
+    def __init__(
+        self,
+        *,
+        meta_info_def: global___MetaGraph.Info | None = ...,
+        graph_def: global___GraphDef | None = ...,
+        signature_def: collections.abc.Mapping[builtins.str, global___Signature] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["graph_def", b"graph_def", "meta_info_def", b"meta_info_def"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["graph_def", b"graph_def", "meta_info_def", b"meta_info_def", "signature_def", b"signature_def"]) -> None: ...
+
+global___MetaGraphText = MetaGraphText
 
 @typing.final
 class Signature(google.protobuf.message.Message):
@@ -183,8 +405,7 @@ class TensorInfo(google.protobuf.message.Message):
     DTYPE_FIELD_NUMBER: builtins.int
     TENSOR_SHAPE_FIELD_NUMBER: builtins.int
     name: builtins.str
-    dtype: builtins.int
-    """TensorFlow's DataType; the numbers of accel.v1.DataType are the same."""
+    dtype: global___DataType.ValueType
     @property
     def coo_sparse(self) -> global___TensorInfo.Sparse: ...
     @property
@@ -194,7 +415,7 @@ class TensorInfo(google.protobuf.message.Message):
         *,
         name: builtins.str = ...,
         coo_sparse: global___TensorInfo.Sparse | None = ...,
-        dtype: builtins.int = ...,
+        dtype: global___DataType.ValueType = ...,
         tensor_shape: global___Shape | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["coo_sparse", b"coo_sparse", "encoding", b"encoding", "name", b"name", "tensor_shape", b"tensor_shape"]) -> builtins.bool: ...
@@ -298,13 +519,13 @@ class Attribute(google.protobuf.message.Message):
 
     TYPE_FIELD_NUMBER: builtins.int
     SHAPE_FIELD_NUMBER: builtins.int
-    type: builtins.int
+    type: global___DataType.ValueType
     @property
     def shape(self) -> global___Shape: ...
     def __init__(
         self,
         *,
-        type: builtins.int = ...,
+        type: global___DataType.ValueType = ...,
         shape: global___Shape | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["shape", b"shape", "type", b"type", "value", b"value"]) -> builtins.bool: ...

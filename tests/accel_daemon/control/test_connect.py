@@ -9,7 +9,13 @@ from typing import Any
 import jwt
 import pytest
 
-from accel_daemon.control.connect import check_versions, choose, read_selector
+from accel_daemon.control.connect import (
+    MAX_AMONG,
+    check_versions,
+    choose,
+    read_among,
+    read_selector,
+)
 from accel_daemon.supervisor.life_cycle import State
 from accel_daemon.supervisor.tenancy import Granted, NeedsRestart, Occupied, Tenancy
 from accel_protocol.errors import AcceleratorError, BusyError
@@ -32,6 +38,22 @@ def test_read_selector_refuses(value: object) -> None:
     """Whatever else."""
     with pytest.raises(AcceleratorError) as caught:
         read_selector({"accelerator": value})
+    assert caught.value.reason == "INVALID_CALL"
+
+
+@pytest.mark.parametrize(
+    ("value", "among"), [(None, None), ([1, "eia-1"], (1, "eia-1")), ([0] * MAX_AMONG, (0,) * 64)]
+)
+def test_read_among(value: object, among: object) -> None:
+    """A list of ids and ordinals, or nothing."""
+    assert read_among({"accelerators": value}) == among
+
+
+@pytest.mark.parametrize("value", [[], "eia-1", 1, {}, [True], [1.0], [None], [[]], [0] * 65])
+def test_read_among_refuses(value: object) -> None:
+    """Whatever else, and more than 64."""
+    with pytest.raises(AcceleratorError) as caught:
+        read_among({"accelerators": value})
     assert caught.value.reason == "INVALID_CALL"
 
 
@@ -84,6 +106,21 @@ TAKEN, TAKEN_SHORTLY = Offer(Occupied(30.0), OTHER), Offer(Occupied(2.0), OTHER)
 def test_choose(offers: list[Any], best: Any) -> None:
     """Its own before a free one, a ready one before one that is not, a restart last."""
     assert choose(offers, ME) is best
+
+
+@pytest.mark.parametrize(
+    ("offers", "first"),
+    [
+        ([FREE, OWN], FREE),
+        ([OWN, FREE], OWN),
+        ([TAKEN, FREE, OWN], FREE),
+        ([OWN_DOWN, IDLE, FREE], FREE),
+        ([IDLE, OWN_DOWN], OWN_DOWN),
+    ],
+)
+def test_choose_in_order(offers: list[Any], first: Any) -> None:
+    """The first that can be had at once, whoever had it."""
+    assert choose(offers, ME, in_order=True) is first
 
 
 def test_choose_when_all_are_taken() -> None:

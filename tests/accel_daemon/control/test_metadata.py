@@ -26,6 +26,13 @@ def test_folder(daemon: Any) -> None:
     assert fetch(daemon, f"{DATA}/elastic-inference/").data == b"associations/"
 
 
+def test_endpoint(daemon: Any) -> None:
+    """Ours: who serves the accelerators, as plain text; the folder's listing does not name it."""
+    answer = fetch(daemon, f"{DATA}/elastic-inference/endpoint")
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    assert answer.data.decode() == daemon.ready["control"]
+
+
 def test_associations(daemon: Any) -> None:
     """Ids, one per line."""
     ids = [one["id"] for one in daemon.ready["accelerators"]]

@@ -64,6 +64,15 @@ def test_describe(daemon: Any) -> None:
         "POST", "/describe-accelerators", {"acceleratorIds": [second["id"]]}, key=key
     )
     (row,) = answer.json()["acceleratorSet"]
+    assert answer.json()["acceleratorDetails"] == [
+        {
+            "acceleratorId": second["id"],
+            "ordinal": 1,
+            "state": "ready",
+            "endpoint": second["endpoint"],
+            "usedMemoryBytes": None,
+        }
+    ]
     assert row.pop("attachedResource").startswith("arn:aws:ec2:us-east-1:000000000000:instance/i-")
     assert row == {
         "acceleratorHealth": {"status": "Ok"},

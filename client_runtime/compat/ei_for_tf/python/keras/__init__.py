@@ -1,0 +1,1 @@
+"""`ei_for_tf.python.keras`."""

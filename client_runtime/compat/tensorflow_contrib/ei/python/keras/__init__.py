@@ -1,0 +1,1 @@
+"""`tensorflow.contrib.ei.python.keras`."""

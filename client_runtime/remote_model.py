@@ -1,0 +1,85 @@
+"""A model that runs on an accelerator: sent when it is missing there, found when it is not."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+
+from accel_protocol.errors import ModelMissingError
+from accel_protocol.tensors import Array
+from client_runtime.attachment import Attachment
+from client_runtime.bundle import Bundle
+from client_runtime.exchange import Answer, Call, Cancellation
+from client_runtime.model import Model
+
+_log = logging.getLogger(__name__)
+_MISSING_ATTEMPTS = 3
+
+
+class RemoteModel:
+    """One model on whichever accelerator `connect` attaches to. Thread-safe.
+
+    Args:
+        model: what to run.
+        connect: makes the connection, at the first run.
+        attachment: an open connection of the caller's to use instead; it is never closed here.
+    """
+
+    def __init__(
+        self, model: Model, connect: Callable[[], Attachment], attachment: Attachment | None = None
+    ) -> None:
+        self._model, self._connect = model, connect
+        self._attachment, self._owned = attachment, attachment is None
+        self._bundle: Bundle | None = None
+        self._lock = threading.Lock()
+        self._repeatable = False
+        self.uploaded_bytes = 0
+
+    def run(
+        self,
+        feeds: Mapping[str, Array],
+        give_up_at: float | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> Answer:
+        """One inference; see `Call` for the arguments.
+
+        Raises:
+            AcceleratorError: see `Attachment.run`.
+            OSError: a file of the model can no longer be read.
+        """
+        attachment, bundle = self._ready()
+        call = Call(bundle.graph_id, feeds, give_up_at, cancellation)
+        for attempt in range(1, _MISSING_ATTEMPTS + 1):
+            try:
+                answer = attachment.run(call, repeatable=self._repeatable)
+            except ModelMissingError:
+                # Evicted between loading and running, at worst; never for ever.
+                if attempt == _MISSING_ATTEMPTS:
+                    raise
+                self._send(attachment, bundle)
+            else:
+                self._repeatable = answer.repeatable
+                return answer
+        raise AssertionError("unreachable")
+
+    def _ready(self) -> tuple[Attachment, Bundle]:
+        with self._lock:
+            if self._bundle is None:
+                self._bundle = self._model.bundle()
+            if self._attachment is None:
+                self._attachment = self._connect()
+            return self._attachment, self._bundle
+
+    def _send(self, attachment: Attachment, bundle: Bundle) -> None:
+        with self._lock:
+            self.uploaded_bytes += attachment.prepare(bundle)
+
+    def close(self) -> None:
+        """Close the connection, unless it is the caller's. Running again opens a new one."""
+        if not self._owned:
+            return
+        with self._lock:
+            attachment, self._attachment = self._attachment, None
+        if attachment is not None:
+            attachment.close()
