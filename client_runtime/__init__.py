@@ -6,6 +6,14 @@ want it. Nothing here needs TensorFlow to be installed, and importing this packa
 
 from client_runtime.accelerators import Accelerator, accelerators
 from client_runtime.attachment import Attachment, connect
+from client_runtime.keras_model import EIKerasModel
 from client_runtime.predictor import EIPredictor
 
-__all__ = ["Accelerator", "Attachment", "EIPredictor", "accelerators", "connect"]
+__all__ = [
+    "Accelerator",
+    "Attachment",
+    "EIKerasModel",
+    "EIPredictor",
+    "accelerators",
+    "connect",
+]

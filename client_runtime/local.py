@@ -17,6 +17,8 @@ from accel_protocol import dtypes
 from accel_protocol.errors import ConfigurationError, DeadlineError, FeedError, GraphError
 from accel_protocol.manifest import FROZEN_GRAPH, SAVED_MODEL
 from accel_protocol.tensors import Array
+from client_runtime import frozen_graph, saved_model
+from client_runtime.saved_model import TensorInfo
 from client_runtime.selection import Selection
 
 
@@ -57,6 +59,7 @@ class LocalPredictor:
 
     Raises:
         ConfigurationError: TensorFlow is not installed.
+        ValueError: `graph` has nodes that are called as the model's.
         Exception: whatever TensorFlow raises when it cannot load the model.
     """
 
@@ -75,12 +78,24 @@ class LocalPredictor:
         chosen = tf.compat.v1.ConfigProto(allow_soft_placement=True) if config is None else config
         self.session = tf.compat.v1.Session(graph=self.graph, config=chosen)
         try:
+            self._refuse_taken_names(model, format_)
             _LOADERS[format_](self, model)
             self._feeds = self._tensors({a: info.name for a, info in selection.feeds.items()})
             self._fetches = self._tensors({a: info.name for a, info in selection.fetches.items()})
         except BaseException:
             self.session.close()
             raise
+
+    def _refuse_taken_names(self, model: Path, format_: str) -> None:
+        taken = {operation.name for operation in self.graph.get_operations()}
+        if not taken:
+            return
+        both = sorted(taken & _NODES[format_](model, self._selection).keys())
+        if both:
+            # TensorFlow would rename the model's nodes, and the names would mean the others.
+            raise ValueError(
+                f"The given graph has nodes that are called as the model's: {both[:5]}."
+            )
 
     def _load_saved_model(self, model: Path) -> None:
         with self.graph.as_default():
@@ -188,6 +203,17 @@ class LocalPredictor:
 _LOADERS: Mapping[str, Callable[[LocalPredictor, Path], None]] = {
     SAVED_MODEL: LocalPredictor._load_saved_model,
     FROZEN_GRAPH: LocalPredictor._load_frozen_graph,
+}
+
+
+def _saved_model_nodes(model: Path, selection: Selection) -> Mapping[str, TensorInfo]:
+    meta_graph = saved_model.find(saved_model.read(model), frozenset(selection.tags))
+    return saved_model.tensors_of_graph(meta_graph.graph_def) if meta_graph else {}
+
+
+_NODES: Mapping[str, Callable[[Path, Selection], Mapping[str, TensorInfo]]] = {
+    SAVED_MODEL: _saved_model_nodes,
+    FROZEN_GRAPH: lambda model, _: frozen_graph.read(model),
 }
 
 

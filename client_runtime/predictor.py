@@ -191,6 +191,8 @@ class EIPredictor:
             executor.shutdown(wait=False)
         if local is not None:
             local.close()
+            # The caller's graph holds the model already; it cannot take it in twice.
+            self._graph = None
         self._remote.close()
 
     def __reduce__(self) -> Any:

@@ -122,30 +122,32 @@ class GraphTable:
         self._residency.pin(call.graph_id)
         try:
             async with self._queue.place(_left(call.timeout, received)):
-                started = time.monotonic()
-                left = _left(call.timeout, received)
-                fetches = await self._on_thread(loaded, call, left)
+                fetches, compute = await self._on_thread(
+                    loaded, call, _left(call.timeout, received)
+                )
         except Exception:  # not a cancelled stream: nobody is told of an error then
             loaded.failed_runs += 1
             raise
         finally:
             self._residency.unpin(call.graph_id)
-        timing = Timing(started - ready, time.monotonic() - started, ready - received)
+        queue = time.monotonic() - ready - compute
+        timing = Timing(queue, compute, ready - received)
         loaded.count(timing)
         return Outcome(fetches, timing, loaded.graph.repeatable)
 
     async def _on_thread(
         self, loaded: Loaded, call: Call, timeout: float | None
-    ) -> dict[str, Array]:
+    ) -> tuple[dict[str, Array], float]:
+        """The fetches, and the seconds inside the engine."""
         loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._threads, loaded.graph.run, call.feeds, timeout)
+        work = loop.run_in_executor(self._threads, _timed, loaded.graph, call.feeds, timeout)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             loop.call_later(_CANCEL_GRACE_SECONDS, self._stop, loaded, work)
             raise
 
-    def _stop(self, loaded: Loaded, work: asyncio.Future[dict[str, Array]]) -> None:
+    def _stop(self, loaded: Loaded, work: asyncio.Future[tuple[dict[str, Array], float]]) -> None:
         """Stop a cancelled run that still goes on, by closing its graph.
 
         TensorFlow can stop all runs of a Session or none. The graph is loaded again for whoever
@@ -214,6 +216,14 @@ async def _within(work: asyncio.Future[Loaded] | object, timeout: float | None) 
         return await asyncio.wait_for(work, timeout)  # type: ignore[arg-type]
     except TimeoutError:
         raise DeadlineError("The call's time ran out while its graph was loaded.") from None
+
+
+def _timed(
+    graph: Graph, feeds: Mapping[str, Array], timeout: float | None
+) -> tuple[dict[str, Array], float]:
+    started = time.monotonic()
+    fetches = graph.run(feeds, timeout)
+    return fetches, time.monotonic() - started
 
 
 def _left(timeout: float | None, since: float) -> float | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 
 from accel_daemon.accelerator import run_stream
 from accel_daemon.accelerator.gate import Gate
@@ -28,6 +29,8 @@ from accel_protocol.limits import PROTOCOL_VERSION, Limits
 from accel_protocol.v1 import accelerator_pb2 as pb
 
 _log = logging.getLogger(__name__)
+# Of the host's memory, for all loaded graphs; idle ones are evicted above it.
+_MEMORY_SHARE = 0.6
 Context = Any  # grpc.aio.ServicerContext, which has no usable types
 
 
@@ -96,7 +99,9 @@ class AcceleratorService:
         folder = principal_folder(ticket.account, ticket.principal)
         if folder not in self.tenants:
             store = BundleStore(Path(self.order.store) / folder, self.limits)
-            self.tenants[folder] = Tenant(store, GraphTable(self.engine, store, self.limits))
+            capacity = int(psutil.virtual_memory().total * _MEMORY_SHARE)
+            graphs = GraphTable(self.engine, store, self.limits, capacity)
+            self.tenants[folder] = Tenant(store, graphs)
         return self.tenants[folder]
 
     async def get_capabilities(

@@ -77,12 +77,13 @@ def _head(result: Result) -> str:
         f"{name} {feed.dtype} {list(feed.shape)}{' random' if feed.random else ''}"
         for name, feed in result.feeds.items()
     )
+    turns = "" if result.local is None else " on each side, in turns"
     size = bytes_text(sum(feed.size for feed in result.feeds.values()))
     rows = [
         ("model", result.model),
         ("feeds", f"{feeds or 'none'}, {size} a call"),
         ("accelerator", f"{result.accelerator}, {result.engine}"),
-        ("calls", f"{result.runs} on each side in turns, {result.concurrency} at a time"),
+        ("calls", f"{result.runs}{turns}, {result.concurrency} at a time"),
         (
             "to begin",
             f"connecting {seconds_text(result.connect)}, "

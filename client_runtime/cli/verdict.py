@@ -17,6 +17,8 @@ SLOW_FIRST_CALLS = 20
 SLOW_FIRST_SECONDS = 0.5
 # Two sides that differ by less are equally fast.
 EVEN = 1.1
+# What is shorter was not measured: no clock here ticks so often.
+SHORTEST_SECONDS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,10 @@ def _wire_advice(call_bytes: int) -> str:
 
 
 def _first_call(facts: Facts) -> str:
-    if facts.first_call < max(SLOW_FIRST_SECONDS, SLOW_FIRST_CALLS * facts.p50):
+    slow = max(SLOW_FIRST_SECONDS, SLOW_FIRST_CALLS * facts.p50)
+    if facts.first_call < slow or facts.p50 < SHORTEST_SECONDS:
         return ""
-    others = int(facts.first_call / facts.p50) if facts.p50 > 0 else 0
+    others = int(facts.first_call / facts.p50)
     return (
         f"First call: sending and loading the model took {seconds_text(facts.first_call)}, as long "
         f"as {others} calls after it; keep the predictor between calls."
@@ -114,7 +117,7 @@ def _first_call(facts: Facts) -> str:
 
 
 def _comparison(facts: Facts) -> str:
-    if not facts.local_p50 or facts.p50 <= 0:
+    if facts.local_p50 is None or min(facts.local_p50, facts.p50) < SHORTEST_SECONDS:
         return ""
     ratio = facts.local_p50 / facts.p50
     if ratio >= EVEN:

@@ -121,6 +121,15 @@ def test_the_model_goes_into_the_given_graph(tmp_path: Path) -> None:
         assert predictor.run({"x": np.float32([1, 2])})["t"] == 18.0
 
 
+def test_a_graph_with_the_model_s_names_is_refused(tmp_path: Path) -> None:
+    """TensorFlow would rename the model's nodes and answer with the other ones."""
+    graph = tf.Graph()
+    with graph.as_default():
+        tf1.placeholder(tf.float32, [2], name="x")
+    with pytest.raises(ValueError, match=r"nodes that are called as the model's: \['x'\]"):
+        local(numbers(tmp_path / "model"), graph=graph)
+
+
 def test_the_predictor_runs_locally(model: Path, tmp_path: Path) -> None:
     """`use_ei=False` needs no accelerator, and takes the graph and config of the original."""
     graph = tf.Graph()

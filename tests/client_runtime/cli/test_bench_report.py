@@ -37,6 +37,7 @@ def test_text_of_both_sides() -> None:
     text = as_text(RESULT)
 
     assert "image uint8 [2, 8, 8, 3] random, 384 B a call" in text
+    assert "50 on each side, in turns, 1 at a time" in text
     assert "1.00 MiB of the model sent in the first call" in text
     cells = [line.split() for line in text.splitlines()]
     times = ["2.00", "s", "30.0", "ms", "35.0", "ms", "40.0", "ms", "50.0", "ms", "60.0", "ms"]
@@ -53,6 +54,7 @@ def test_text_without_a_local_side() -> None:
     text = as_text(REMOTE_ONLY)
 
     assert "local        not measured: no TensorFlow" in text
+    assert "50, 1 at a time" in text
     assert "not compared" in text
 
 
