@@ -6,13 +6,12 @@ is replaced by one rename, so a reader sees the old or the new one and nothing b
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from accel_protocol.errors import ConfigurationError
+from accel_protocol.private_files import replace_file
 
 HOME_VARIABLE = "ACCEL_HOME"
 DEFAULT_HOME = "~/.accel"
@@ -106,16 +105,9 @@ def write_private_file(path: Path, content: bytes) -> None:
     Raises:
         ConfigurationError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        with open(os.open(temporary, flags, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        replace_file(path, content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise _unusable(path, error.strerror or "it cannot be written") from None
 
 

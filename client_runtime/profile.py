@@ -12,12 +12,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from accel_protocol.errors import ConfigurationError
+from accel_protocol.private_files import replace_file
 
 ATTACHED_NAME = "attached.json"
 DAEMONS_NAME = "client.json"
@@ -116,19 +116,11 @@ def write_private_file(path: Path, content: bytes) -> None:
     Raises:
         ConfigurationError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         home().mkdir(mode=0o700, parents=True, exist_ok=True)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with open(os.open(temporary, flags, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        replace_file(path, content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise ConfigurationError(
             f"{path} cannot be written: {error.strerror}.",
             remedy="Correct its permissions, or set ACCEL_HOME to a folder of your own.",

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from accel_daemon.iam.principals import NO_ACCOUNT, Identities
 from accel_protocol.errors import ConfigurationError
+from accel_protocol.private_files import replace_file
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -52,7 +52,7 @@ class IdentityStore:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _locked(self._path.with_name(f"{self._path.name}.lock")):
                 changed = change(self._load())
-                self._loaded = _replace(self._path, changed.to_json().encode())
+                self._loaded = _version(replace_file(self._path, changed.to_json().encode()))
                 return changed
 
     def changed(self) -> bool:
@@ -101,32 +101,6 @@ def _decode(content: bytes) -> str:
         return content.decode()
     except UnicodeDecodeError:
         raise _refused("is not UTF-8") from None
-
-
-def _replace(path: Path, content: bytes) -> _Version:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-            version = _version(os.fstat(descriptor))
-        temporary.rename(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-    return version
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from datetime import datetime
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from accel_daemon.pki.authority import Authority, create_authority, fingerprint, private_key_pem
 from accel_protocol.errors import ConfigurationError
+from accel_protocol.private_files import replace_file
 
 __all__ = ["CERTIFICATE_FILE", "KEY_FILE", "fingerprint", "load_or_create_authority"]
 
@@ -60,8 +60,8 @@ def _load_or_create(folder: Path, now: datetime) -> Authority:
     if any(present):
         return _load(folder, now)
     authority = create_authority(now, _NAME)
-    _write(folder / KEY_FILE, private_key_pem(authority.private_key), 0o600)
-    _write(folder / CERTIFICATE_FILE, authority.certificate_pem, 0o644)
+    replace_file(folder / KEY_FILE, private_key_pem(authority.private_key), 0o600)
+    replace_file(folder / CERTIFICATE_FILE, authority.certificate_pem, 0o644)
     return authority
 
 
@@ -101,23 +101,6 @@ def _read(path: Path, *, forbidden: int) -> bytes:
 def _open_without_following(path: str, flags: int) -> int:
     # O_NONBLOCK: a pipe in the file's place must not keep the daemon waiting.
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Write a new file so that it is there completely, with its mode, or not at all."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            # Only ever widens: 0600 from the start, whatever the umask.
-            os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
-        temporary.rename(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 @contextlib.contextmanager
