@@ -58,6 +58,8 @@ class TensorFlowEngine:
 
 def open_engine() -> TensorFlowEngine:
     """TensorFlow, warm: its first Session is paid for here and not by the first caller."""
+    # Its advice is for programmers of TensorFlow, not for operators of a daemon.
+    tf.get_logger().setLevel("ERROR")
     with tf.compat.v1.Session(graph=tf.Graph(), config=_session_config()) as session:
         session.run(tf.constant(0))
     return TensorFlowEngine()

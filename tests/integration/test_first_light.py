@@ -75,6 +75,18 @@ def test_two_models_side_by_side(home: Path, new_model: Callable[[int], Path]) -
         np.testing.assert_allclose(answer, local_answer(path, feeds)["y"], rtol=1e-5)
 
 
+def test_two_models_in_two_processes(
+    daemon: Daemon, new_model: Callable[[int], Path], tmp_path: Path
+) -> None:
+    """Nor when each belongs to a process of its own, on the same accelerator."""
+    x = np.arange(8, dtype=np.float32).reshape(2, 4)
+    for seed in (6, 7, 6):
+        path = tmp_path / f"model-{seed}"
+        path = path if path.exists() else new_model(seed)
+        answer = run_script(daemon.home, path, tmp_path / "answer.npz")
+        np.testing.assert_allclose(answer["y"], local_answer(path, {"x": x})["y"], rtol=1e-5)
+
+
 def test_many_threads_share_a_predictor(home: Path, model: Path) -> None:
     """Each thread gets the answer to its own feeds."""
     predictor = EIPredictor(model)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import re
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,40 @@ def test_import_takes_less_than_0_7_seconds_of_cpu() -> None:
     assert min(costs) < patience(0.7)
 
 
+def test_first_result_of_a_fresh_process_on_one_core(daemon: Daemon, detector: Path) -> None:
+    """With the model on the accelerator, in under 1.2 seconds; the best of three counts."""
+    run_script(daemon, detector)
+    cores, took = os.sched_getaffinity(0), []
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        for _ in range(3):
+            started = time.monotonic()
+            run_script(daemon, detector)
+            took.append(time.monotonic() - started)
+    finally:
+        os.sched_setaffinity(0, cores)
+
+    assert min(took) < patience(1.2)
+
+
+def test_install_is_small() -> None:
+    """Besides NumPy, grpcio and botocore, what `pip install .` brings is under 60 MB on disk."""
+    ours, waiting = set(), ["elastic-accelerator"]
+    while waiting:
+        name = re.split(r"[^\w.-]", waiting.pop())[0].lower().replace("-", "_")
+        if name not in ours:
+            ours.add(name)
+            needs = importlib.metadata.requires(name) or []
+            waiting += [need for need in needs if "extra ==" not in need and ";" not in need]
+    sizes = {
+        name: sum(file.locate().stat().st_size for file in importlib.metadata.files(name) or [])
+        for name in ours - {"numpy", "grpcio", "botocore"}
+    }
+
+    assert {"protobuf", "ml_dtypes", "click"} <= set(sizes)
+    assert sum(sizes.values()) < 60_000_000
+
+
 @pytest.mark.parametrize("name", ["tensorflow", "aiohttp", "cryptography", "jwt", "grpc_health"])
 def test_daemon_packages_are_not_installed(name: str) -> None:
     """`pip install .` brings nothing that only a daemon needs."""
@@ -95,5 +131,5 @@ def test_only_our_own_names_are_installed() -> None:
     files = importlib.metadata.files("elastic-accelerator") or []
     tops = {file.parts[0] for file in files if file.suffix == ".py"}
 
-    assert tops == {"accel_daemon", "accel_protocol", "client_runtime"}
+    assert tops == {"accel_daemon", "accel_protocol", "client_runtime", "ei_for_tf"}
     assert os.environ["ACCEL_DAEMON"]
