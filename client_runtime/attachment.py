@@ -222,6 +222,9 @@ class Attachment:
                     raise
                 if isinstance(error, ConnectionLostError):
                     self._detach()
+                if pause == _FIRST_PAUSE_SECONDS:
+                    seconds = max(0.0, give_up - time.monotonic())
+                    _log.warning("%s Trying again for %.0f s.", error.message, seconds)
                 time.sleep(wait * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 

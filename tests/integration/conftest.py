@@ -48,6 +48,21 @@ def make_model(folder: Path, seed: int, rows: int = 4) -> Path:
     return folder
 
 
+def counting_model(folder: Path) -> Path:
+    """A SavedModel that counts to `steps`, one at a time."""
+
+    class Model(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec([], tf.int64, name="steps")])
+        def serve(self, steps: Any) -> dict[str, Any]:
+            start = tf.constant(0, tf.int64)
+            (count,) = tf.while_loop(lambda i: i < steps, lambda i: (i + 1,), (start,))
+            return {"count": count}
+
+    module = Model()
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
+    return folder
+
+
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model."""

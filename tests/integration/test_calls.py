@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-import tensorflow as tf
 
 from accel_protocol.errors import DeadlineError
 from client_runtime import EIPredictor
 from tests.conftest import Daemon, environment, eventually, patience
+from tests.integration.conftest import counting_model
 
 FOREVER = {"steps": np.int64(10**15)}
 SHORT = {"steps": np.int64(1000)}
@@ -27,17 +27,7 @@ SHORT = {"steps": np.int64(1000)}
 @pytest.fixture(scope="module")
 def counter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that counts to `steps`, one at a time."""
-
-    class Model(tf.Module):  # type: ignore[misc]
-        @tf.function(input_signature=[tf.TensorSpec([], tf.int64, name="steps")])
-        def serve(self, steps: Any) -> dict[str, Any]:
-            start = tf.constant(0, tf.int64)
-            (count,) = tf.while_loop(lambda i: i < steps, lambda i: (i + 1,), (start,))
-            return {"count": count}
-
-    model, folder = Model(), tmp_path_factory.mktemp("counter")
-    tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
-    return folder
+    return counting_model(tmp_path_factory.mktemp("counter"))
 
 
 def is_idle(daemon: Daemon) -> bool:

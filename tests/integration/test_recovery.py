@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from client_runtime import EIPredictor, connect
 from tests.conftest import Daemon, eventually, start_daemon, use_home
+from tests.integration.conftest import counting_model
 
 FEEDS = {"x": np.ones((1, 4), np.float32)}
 
@@ -69,6 +71,26 @@ def test_damaged_store_is_healed_by_upload(own_daemon: Daemon, model: Path) -> N
     os.kill(pid, signal.SIGKILL)
 
     np.testing.assert_array_equal(first["y"], predictor(FEEDS)["y"])
+
+
+def test_a_running_call_is_answered_before_the_daemon_ends(
+    own_daemon: Daemon, tmp_path: Path
+) -> None:
+    """SIGTERM lets what runs end, and the daemon exits with 0."""
+    predictor = EIPredictor(counting_model(tmp_path / "counter"))
+    predictor({"steps": np.int64(1)})
+    answers: list[int] = []
+    call = threading.Thread(
+        target=lambda: answers.append(int(predictor({"steps": np.int64(1_000_000)})["count"]))
+    )
+    call.start()
+    with connect() as observer:
+        eventually(lambda: observer.list().counters.run_messages_in == 3)
+
+    assert own_daemon.stop() == 0
+    call.join()
+
+    assert answers == [1_000_000]
 
 
 def test_accelerator_ends_with_its_supervisor(own_daemon: Daemon) -> None:
