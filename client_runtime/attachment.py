@@ -87,11 +87,18 @@ class Attachment:
         """The accelerator's ListResponse: our loaded graphs, and its counters."""
         return self._patiently(lambda: self._call("List", pb.ListRequest()))
 
-    def prepare(self, bundle: Bundle) -> int:
-        """Upload what the accelerator lacks of a bundle and load it; answers the bytes sent."""
-        sent = self._patiently(lambda: uploading.upload(*self._reached(), bundle))
+    def prepare(self, bundle: Bundle, call: Call | None = None) -> int:
+        """Upload what the accelerator lacks of a bundle and load it; answers the bytes sent.
+
+        Args:
+            bundle: the model.
+            call: for whose sake, which bounds the time.
+        """
+        left = call.left if call is not None else lambda: None
+        give_up_at = call.give_up_at if call is not None else None
+        sent = self._patiently(lambda: uploading.upload(*self._reached(), bundle, left), give_up_at)
         request = pb.LoadRequest(manifest=bundle.manifest.canonical())
-        self._patiently(lambda: self._call("Load", request))
+        self._patiently(lambda: self._call("Load", request, left()), give_up_at)
         _log.info("model %s: %d bytes uploaded", bundle.graph_id.hex()[:12], sent)
         return sent
 
@@ -196,9 +203,9 @@ class Attachment:
         self._grant = grant
         self._stale = False
 
-    def _call(self, name: str, request: Any) -> Any:
+    def _call(self, name: str, request: Any, timeout: float | None = None) -> Any:
         channel, grant = self._reached()
-        return channels.call(channel, grant, name, request)
+        return channels.call(channel, grant, name, request, timeout)
 
     def _patiently(self, attempt: Callable[[], _T], give_up_at: float | None = None) -> _T:
         """Attempt until it succeeds, cannot succeed, or patience (or the call's time) ends."""

@@ -65,10 +65,13 @@ def metadata(grant: Grant) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {grant.ticket}"),)
 
 
-def call(channel: grpc.Channel, grant: Grant, name: str, request: Any) -> Any:
+def call(
+    channel: grpc.Channel, grant: Grant, name: str, request: Any, timeout: float | None = None
+) -> Any:
     """Call a method by name; `request` is a message, or an iterator where the client streams.
 
-    Answers a message, or a list of them where the accelerator streams.
+    Answers a message, or a list of them where the accelerator streams. After `timeout` seconds the
+    call is given up.
 
     Raises:
         AcceleratorError: as the accelerator refused it, or as the network failed.
@@ -83,7 +86,7 @@ def call(channel: grpc.Channel, grant: Grant, name: str, request: Any) -> Any:
         response_deserializer=method.response.FromString,
     )
     try:
-        answer = invoke(request, metadata=metadata(grant))
+        answer = invoke(request, metadata=metadata(grant), timeout=timeout)
         return list(answer) if method.server_streams else answer
     except grpc.RpcError as error:
         raise typed(error) from error

@@ -57,7 +57,7 @@ class RemoteModel:
                 # Evicted between loading and running, at worst; never for ever.
                 if attempt == _MISSING_ATTEMPTS:
                     raise
-                self._send(attachment, bundle)
+                self._send(attachment, bundle, call)
             else:
                 self._repeatable = answer.repeatable
                 return answer
@@ -71,9 +71,9 @@ class RemoteModel:
                 self._attachment = self._connect()
             return self._attachment, self._bundle
 
-    def _send(self, attachment: Attachment, bundle: Bundle) -> None:
+    def _send(self, attachment: Attachment, bundle: Bundle, call: Call) -> None:
         with self._lock:
-            self.uploaded_bytes += attachment.prepare(bundle)
+            self.uploaded_bytes += attachment.prepare(bundle, call)
 
     def close(self) -> None:
         """Close the connection, unless it is the caller's. Running again opens a new one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -18,12 +18,19 @@ from client_runtime.progress import Progress, progress
 
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 5
+Left = Callable[[], float | None]
 
 
-def upload(channel: grpc.Channel, grant: Grant, bundle: Bundle) -> int:
+def upload(channel: grpc.Channel, grant: Grant, bundle: Bundle, left: Left = lambda: None) -> int:
     """Send the files the accelerator lacks; answers how many bytes were sent.
 
     A broken connection is taken up again where it broke, a few times.
+
+    Args:
+        channel: leads to the accelerator.
+        grant: permits using it.
+        bundle: the model.
+        left: tells how many seconds there still are; None for no bound.
 
     Raises:
         AcceleratorError: refused, or the connection kept breaking.
@@ -31,12 +38,12 @@ def upload(channel: grpc.Channel, grant: Grant, bundle: Bundle) -> int:
     """
     sent = 0
     for attempt in range(1, _ATTEMPTS + 1):
-        missing = _find_missing(channel, grant, bundle)
+        missing = _find_missing(channel, grant, bundle, left)
         if not missing:
             return sent
         counted = _Counted()
         try:
-            _send(channel, grant, bundle, missing, counted)
+            _send(channel, grant, bundle, missing, counted, left)
         except ConnectionLostError:
             if attempt == _ATTEMPTS:
                 raise
@@ -49,22 +56,28 @@ class _Counted:
     sent = 0
 
 
-def _find_missing(channel: grpc.Channel, grant: Grant, bundle: Bundle) -> list[Any]:
+def _find_missing(channel: grpc.Channel, grant: Grant, bundle: Bundle, left: Left) -> list[Any]:
     blobs = [
         pb.Blob(sha256=bytes.fromhex(file.sha256), size=file.size) for file in bundle.manifest.files
     ]
-    answer = channels.call(channel, grant, "FindMissing", pb.FindMissingRequest(blobs=blobs))
+    request = pb.FindMissingRequest(blobs=blobs)
+    answer = channels.call(channel, grant, "FindMissing", request, left())
     return list(answer.missing)
 
 
 def _send(
-    channel: grpc.Channel, grant: Grant, bundle: Bundle, missing: list[Any], counted: _Counted
+    channel: grpc.Channel,
+    grant: Grant,
+    bundle: Bundle,
+    missing: list[Any],
+    counted: _Counted,
+    left: Left,
 ) -> None:
     sizes = {bytes.fromhex(file.sha256): file.size for file in bundle.manifest.files}
-    left = sum(sizes[entry.sha256] - entry.committed_bytes for entry in missing)
-    with progress("uploading the model", left) as shown:
+    total = sum(sizes[entry.sha256] - entry.committed_bytes for entry in missing)
+    with progress("uploading the model", total) as shown:
         requests = _requests(bundle, missing, sizes, shown, counted)
-        channels.call(channel, grant, "Upload", requests)
+        channels.call(channel, grant, "Upload", requests, left())
 
 
 def _requests(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,18 @@ def test_timeout_stops_the_work(daemon: Daemon, home: Path, counter: Path) -> No
 
         eventually(lambda: is_idle(daemon), 5)
         assert predictor(SHORT)["count"] == 1000
+
+
+def test_timeout_bounds_sending_the_model_too(home: Path, new_model: Callable[[int], Path]) -> None:
+    """A first call that runs out of time while its model is sent says so; the next one goes on."""
+    with EIPredictor(new_model(30)) as predictor:
+        feeds = {"x": np.ones((1, 4), np.float32)}
+        started = time.monotonic()
+        with pytest.raises(DeadlineError):
+            predictor(feeds, timeout=0.003)
+        assert time.monotonic() - started < patience(3)
+
+        assert predictor(feeds)["z"] == 4
 
 
 def test_timeout_is_a_timeout_error(home: Path, counter: Path) -> None:
