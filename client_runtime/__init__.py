@@ -4,10 +4,10 @@
 want it. Nothing here needs TensorFlow to be installed, and importing this package never loads it.
 """
 
-from client_runtime.accelerators import Accelerator, accelerators
-from client_runtime.attachment import Attachment, connect
-from client_runtime.keras_model import EIKerasModel
+from client_runtime.discovery.listing import Accelerator, accelerators
+from client_runtime.keras.model import EIKerasModel
 from client_runtime.predictor import EIPredictor
+from client_runtime.transport.attachment import Attachment, connect
 
 __all__ = [
     "Accelerator",

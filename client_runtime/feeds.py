@@ -10,7 +10,7 @@ import numpy as np
 from accel_protocol import dtypes
 from accel_protocol.errors import FeedError
 from accel_protocol.tensors import Array
-from client_runtime.saved_model import TensorInfo
+from client_runtime.models.saved_model import TensorInfo
 
 
 class FeedTypeError(FeedError, TypeError):

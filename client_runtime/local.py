@@ -17,9 +17,9 @@ from accel_protocol import dtypes
 from accel_protocol.errors import ConfigurationError, DeadlineError, FeedError, GraphError
 from accel_protocol.manifest import FROZEN_GRAPH, SAVED_MODEL
 from accel_protocol.tensors import Array
-from client_runtime import frozen_graph, saved_model
-from client_runtime.saved_model import TensorInfo
-from client_runtime.selection import Selection
+from client_runtime.models import frozen_graph, saved_model
+from client_runtime.models.saved_model import TensorInfo
+from client_runtime.models.selection import Selection
 
 
 def require_tensorflow(what: str) -> Any:

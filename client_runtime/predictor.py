@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from client_runtime import feeds as feeds_
-from client_runtime.attachment import Attachment, connect
-from client_runtime.exchange import CallTiming, Cancellation
 from client_runtime.local import LocalPredictor
-from client_runtime.model import open_model
+from client_runtime.models.model import open_model
+from client_runtime.models.saved_model import TensorInfo
+from client_runtime.models.selection import Choice
 from client_runtime.remote_model import RemoteModel
-from client_runtime.saved_model import TensorInfo
-from client_runtime.selection import Choice
+from client_runtime.transport.attachment import Attachment, connect
+from client_runtime.transport.exchange import CallTiming, Cancellation
 
 _ASYNC_CALLS = 64  # at one time; each takes a thread and a stream
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 
 from accel_protocol.errors import ModelMissingError
 from accel_protocol.tensors import Array
-from client_runtime.attachment import Attachment
-from client_runtime.bundle import Bundle
-from client_runtime.exchange import Answer, Call, Cancellation
-from client_runtime.model import Model
+from client_runtime.models.bundle import Bundle
+from client_runtime.models.model import Model
+from client_runtime.transport.attachment import Attachment
+from client_runtime.transport.exchange import Answer, Call, Cancellation
 
 _log = logging.getLogger(__name__)
 _MISSING_ATTEMPTS = 3

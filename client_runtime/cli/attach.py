@@ -8,8 +8,8 @@ import click
 
 from accel_protocol.errors import ConfigurationError
 from accel_protocol.invitation import MAX_CHARACTERS, Invitation
-from client_runtime.attaching import attach
-from client_runtime.profile import remove_attached
+from client_runtime.discovery.attaching import attach
+from client_runtime.discovery.profile import remove_attached
 
 
 @click.command("attach")

@@ -27,7 +27,7 @@ from client_runtime.cli.model_options import ModelChoice, model_options, pairs
 from client_runtime.cli.outputs import as_array, dtype_name
 from client_runtime.cli.random_feeds import make_feeds, parse_sizes, rows_of
 from client_runtime.cli.verdict import Facts, judge
-from client_runtime.exchange import CallTiming
+from client_runtime.transport.exchange import CallTiming
 
 _EXAMPLES = """\b
 Examples:

@@ -22,7 +22,7 @@ from client_runtime.cli.input_arguments import (
     assign,
     parse_input,
 )
-from client_runtime.saved_model import TensorInfo
+from client_runtime.models.saved_model import TensorInfo
 
 PICTURES = (".png", ".jpg", ".jpeg")
 _PICTURE_MODES = {1: "L", 4: "RGBA"}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from client_runtime.exchange import CallTiming
+from client_runtime.transport.exchange import CallTiming
 
 PARTS = ("serialize", "wire", "queue", "load", "compute", "parse")
 

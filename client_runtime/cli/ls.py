@@ -10,10 +10,10 @@ from dataclasses import asdict
 import click
 
 from accel_protocol.errors import AcceleratorError
-from client_runtime.accelerators import Accelerator, list_accelerators
-from client_runtime.credentials import find_credentials
-from client_runtime.discovery import look, nothing_found
-from client_runtime.trail import Trail, printable
+from client_runtime.discovery.credentials import find_credentials
+from client_runtime.discovery.endpoints import look, nothing_found
+from client_runtime.discovery.listing import Accelerator, list_accelerators
+from client_runtime.discovery.trail import Trail, printable
 
 _HEADINGS = ("ORDINAL", "ID", "TYPE", "STATUS", "ENDPOINT", "FOUND BY")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from client_runtime.cli.latencies import Measured
-from client_runtime.exchange import CallTiming
+from client_runtime.transport.exchange import CallTiming
 
 Caller = Callable[[], CallTiming | None]
 """Makes one call; answers where its time went, when that is known."""

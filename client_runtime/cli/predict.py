@@ -16,8 +16,8 @@ from client_runtime.cli.failures import told_as_messages
 from client_runtime.cli.inputs import read_inputs
 from client_runtime.cli.model_options import ModelChoice, model_options
 from client_runtime.cli.quantities import bytes_text, seconds_text, shape_text
-from client_runtime.exchange import CallTiming
 from client_runtime.predictor import EIPredictor
+from client_runtime.transport.exchange import CallTiming
 
 _STANDARD_OUTPUT = "-"
 _EXAMPLES = """\b

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from accel_protocol import dtypes
-from client_runtime.saved_model import TensorInfo
+from client_runtime.models.saved_model import TensorInfo
 
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 

@@ -11,7 +11,7 @@ from accel_protocol import dtypes
 from accel_protocol.errors import FeedError
 from accel_protocol.limits import DEFAULT_LIMITS
 from accel_protocol.tensors import Array
-from client_runtime.saved_model import TensorInfo
+from client_runtime.models.saved_model import TensorInfo
 
 _SEED = 0
 

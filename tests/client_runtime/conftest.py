@@ -112,5 +112,5 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "home"
     monkeypatch.setenv("ACCEL_HOME", str(home))
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("client_runtime.instance_metadata.is_ec2_instance", lambda: False)
+    monkeypatch.setattr("client_runtime.discovery.instance_metadata.is_ec2_instance", lambda: False)
     return home

@@ -10,7 +10,7 @@ import pytest
 
 from accel_protocol.errors import FeedError
 from client_runtime.feeds import convert
-from client_runtime.saved_model import TensorInfo
+from client_runtime.models.saved_model import TensorInfo
 
 FLOAT32, FLOAT64, INT32, UINT8, INT8, STRING, COMPLEX64, INT64, BOOL = 1, 2, 3, 4, 6, 7, 8, 9, 10
 BFLOAT16, FLOAT16, UNKNOWN = 14, 19, 0

@@ -18,9 +18,9 @@ from accel_daemon.iam.principals import Principal
 from accel_daemon.iam.tickets import TicketSigner
 from accel_daemon.launch_order import LaunchOrder, Report
 from accel_daemon.pki.authority import create_authority, issue_leaf
-from client_runtime import channel as channels
-from client_runtime.discovery import Endpoint
-from client_runtime.grants import Grant
+from client_runtime.discovery.endpoints import Endpoint
+from client_runtime.transport import channel as channels
+from client_runtime.transport.grants import Grant
 from tests.conftest import environment
 
 tf = pytest.importorskip("tensorflow", reason="integration tests compare with TensorFlow")

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from accel_protocol.errors import CallError, ModelError
 from client_runtime import connect
-from client_runtime.keras_model import EIKerasModel
+from client_runtime.keras.model import EIKerasModel
 from tests.conftest import environment, patience
 
 INSTALLED = [name for name in ("keras", "tf_keras") if importlib.util.find_spec(name)]
@@ -323,7 +323,7 @@ import numpy as np
 import tensorflow as tf
 getattr(tf.compat.v1, sys.argv[2])()
 keras = importlib.import_module(sys.argv[1])
-from client_runtime.keras_model import EIKerasModel
+from client_runtime.keras.model import EIKerasModel
 a, b = keras.Input((4,), name="a"), keras.Input((2,), name="b")
 y = keras.layers.Dense(3)(keras.layers.BatchNormalization()(a))
 model = keras.Model([a, b], [y, keras.layers.Concatenate()([y, b])])

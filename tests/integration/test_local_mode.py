@@ -14,9 +14,10 @@ import tensorflow as tf
 
 from accel_protocol.errors import FeedError, GraphError
 from accel_protocol.manifest import FROZEN_GRAPH, SAVED_MODEL
-from client_runtime import EIPredictor, feeds, frozen_graph, saved_model
+from client_runtime import EIPredictor, feeds
 from client_runtime.local import LocalPredictor
-from client_runtime.selection import Choice, select
+from client_runtime.models import frozen_graph, saved_model
+from client_runtime.models.selection import Choice, select
 from tests.conftest import environment, patience
 
 tf1 = tf.compat.v1
@@ -190,7 +191,7 @@ def test_without_tensorflow_the_remedy_names_the_extra(model: Path, tmp_path: Pa
         "import sys\n"
         "sys.modules['tensorflow'] = None\n"
         "from pathlib import Path\n"
-        "from client_runtime import saved_model, selection\n"
+        "from client_runtime.models import saved_model, selection\n"
         "from client_runtime.local import LocalPredictor\n"
         "from accel_protocol.errors import ConfigurationError\n"
         "model = Path(sys.argv[1])\n"

@@ -19,8 +19,9 @@ from accel_protocol.errors import (
     PeerIdentityError,
 )
 from accel_protocol.methods import METHODS
-from client_runtime import connect, grants
-from client_runtime.channel import call, metadata, typed
+from client_runtime import connect
+from client_runtime.transport import grants
+from client_runtime.transport.channel import call, metadata, typed
 from tests.conftest import Daemon, patience
 from tests.integration.conftest import LoneAccelerator
 

@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from accel_daemon.accelerator.gate import PERMISSIONS, Permission
 from accel_protocol.methods import METHODS, SERVICE
-from client_runtime.channel import metadata, typed
+from client_runtime.transport.channel import metadata, typed
 from tests.conftest import patience
 from tests.integration.conftest import LoneAccelerator
 

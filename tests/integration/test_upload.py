@@ -20,11 +20,11 @@ from accel_protocol.errors import (
 )
 from accel_protocol.manifest import SAVED_MODEL, Selection
 from accel_protocol.v1 import accelerator_pb2 as pb
-from client_runtime import bundle as bundles
-from client_runtime.bundle import Bundle
-from client_runtime.channel import call
-from client_runtime.grants import Grant
-from client_runtime.uploading import upload
+from client_runtime.models import bundle as bundles
+from client_runtime.models.bundle import Bundle
+from client_runtime.transport.channel import call
+from client_runtime.transport.grants import Grant
+from client_runtime.transport.uploading import upload
 from tests.conftest import eventually
 from tests.integration.conftest import LoneAccelerator
 

@@ -21,11 +21,12 @@ from accel_protocol.errors import (
     PeerIdentityError,
 )
 from accel_protocol.invitation import Invitation
-from client_runtime import EIPredictor, accelerators, connect, grants
-from client_runtime.attaching import attach
-from client_runtime.credentials import find_credentials
-from client_runtime.discovery import discover
-from client_runtime.profile import remove_attached
+from client_runtime import EIPredictor, accelerators, connect
+from client_runtime.discovery.attaching import attach
+from client_runtime.discovery.credentials import find_credentials
+from client_runtime.discovery.endpoints import discover
+from client_runtime.discovery.profile import remove_attached
+from client_runtime.transport import grants
 from tests.conftest import Daemon, environment, patience, start_daemon, use_home
 
 SCRIPT = "from client_runtime.cli.main import main; main()"
@@ -56,7 +57,7 @@ def stranger(two: Daemon, ids: list[str], tmp_path: Path, monkeypatch: pytest.Mo
     home = tmp_path / "client"
     monkeypatch.setenv("ACCEL_HOME", str(home))
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("client_runtime.instance_metadata.is_ec2_instance", lambda: False)
+    monkeypatch.setattr("client_runtime.discovery.instance_metadata.is_ec2_instance", lambda: False)
     return home
 
 

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from accel_protocol.errors import AcceleratorError
-from client_runtime.accelerators import Accelerator
 from client_runtime.cli.ls import as_table
+from client_runtime.discovery.listing import Accelerator
 
 
 def run(name: str, *arguments: str, text: str | None = None) -> Result:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from accel_protocol.errors import ConfigurationError, FeedError
 from client_runtime.cli.inputs import parse_json, read_inputs
-from client_runtime.saved_model import TensorInfo
+from client_runtime.models.saved_model import TensorInfo
 
 FLOATS = TensorInfo("x:0", 1, (-1, 2))
 STRINGS = TensorInfo("s:0", 7, (-1,))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client_runtime.cli.latencies import PARTS, Measured, latencies, percentile, split
-from client_runtime.exchange import CallTiming
+from client_runtime.transport.exchange import CallTiming
 
 SECONDS = st.floats(0, 1e6)
 

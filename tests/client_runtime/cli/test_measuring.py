@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client_runtime.cli.measuring import block_sizes, measure
-from client_runtime.exchange import CallTiming
+from client_runtime.transport.exchange import CallTiming
 
 TIMING = CallTiming(1, 0, 1, 0, 0, 0, 0)
 

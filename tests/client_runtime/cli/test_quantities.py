@@ -15,7 +15,7 @@ from client_runtime.cli.quantities import (
     three_digits,
     uptime_text,
 )
-from client_runtime.saved_model import TensorInfo
+from client_runtime.models.saved_model import TensorInfo
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from accel_protocol import dtypes
 from accel_protocol.errors import FeedError
 from client_runtime.cli.random_feeds import make_feeds, parse_sizes, rows_of, shape_for
-from client_runtime.saved_model import TensorInfo
+from client_runtime.models.saved_model import TensorInfo
 
 
 @pytest.mark.parametrize(

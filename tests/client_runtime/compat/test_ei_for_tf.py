@@ -9,9 +9,9 @@ SCRIPT = """
 import sys
 from ei_for_tf.python.predictor.ei_predictor import EIPredictor
 from ei_for_tf.python.keras.ei_keras import EIKerasModel
-import client_runtime, client_runtime.keras_model
+import client_runtime, client_runtime.keras.model
 assert issubclass(EIPredictor, client_runtime.EIPredictor)
-assert EIKerasModel is client_runtime.keras_model.EIKerasModel
+assert EIKerasModel is client_runtime.keras.model.EIKerasModel
 assert "tensorflow" not in sys.modules
 """
 

@@ -1,5 +1,5 @@
 """`EIKerasModel` under its old name."""
 
-from client_runtime.keras_model import EIKerasModel
+from client_runtime.keras.model import EIKerasModel
 
 __all__ = ["EIKerasModel"]

@@ -1,0 +1,1 @@
+"""Keras models: converted with the user's own Keras, run like any other model."""

@@ -1,0 +1,46 @@
+"""The model bundle on the client's disk: its manifest, its graph id, and where its files lie."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from accel_protocol.manifest import BundleFile, Manifest, Selection
+from client_runtime.transport.progress import Progress, progress
+
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A manifest, its digest (32 bytes), and the path of each of its files by SHA-256."""
+
+    manifest: Manifest
+    graph_id: bytes
+    paths: Mapping[str, Path]
+
+
+def make_bundle(files: Mapping[str, Path], format_: str, selection: Selection) -> Bundle:
+    """Digest the files of a model, given by their names in the bundle ("/" between parts).
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    total = sum(path.stat().st_size for path in files.values())
+    with progress("reading the model", total) as shown:
+        entries = [(_entry(name, path, shown), path) for name, path in files.items()]
+    manifest = Manifest(format_, tuple(sorted(entry for entry, _ in entries)), selection)
+    paths = {entry.sha256: path for entry, path in entries}
+    return Bundle(manifest, manifest.graph_id(), paths)
+
+
+def _entry(name: str, path: Path, shown: Progress) -> BundleFile:
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(_READ_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+            shown(len(chunk))
+    return BundleFile(name, size, digest.hexdigest())

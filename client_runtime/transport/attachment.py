@@ -1,0 +1,294 @@
+"""A connection to one accelerator that heals itself.
+
+An Attachment holds only what was checked: an endpoint whose certificate was verified, a grant whose
+ticket was issued to us, a channel that accepts that accelerator alone. It renews the grant before
+the ticket ends, attaches again when the accelerator was restarted, and repeats a call only when
+that cannot do harm.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import grpc
+
+from accel_protocol.errors import (
+    AcceleratorError,
+    AnswerLostError,
+    BusyError,
+    ConnectionLostError,
+    CredentialsError,
+)
+from accel_protocol.sigv4 import AccessKey
+from accel_protocol.v1 import accelerator_pb2 as pb
+from client_runtime.discovery.credentials import find_credentials
+from client_runtime.discovery.endpoints import Endpoint, discover
+from client_runtime.models.bundle import Bundle
+from client_runtime.transport import channel as channels
+from client_runtime.transport import grants, uploading
+from client_runtime.transport.exchange import Answer, Call, exchange
+from client_runtime.transport.grants import Grant
+from client_runtime.transport.lane import GrpcLane, Lane
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_PATIENCE_SECONDS = 60.0
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 2.0
+_RENEW_AGAIN_SECONDS = 15.0
+_RENEWABLE = ("INVALID_TICKET", "TICKET_EXPIRED")
+
+
+class Attachment:
+    """See the module. Thread-safe; each calling thread gets a stream of its own.
+
+    Args:
+        endpoint: the control endpoint.
+        key: the access key to sign with.
+        accelerator: id, ordinal, or None for whichever is free.
+        patience: seconds to wait for an accelerator that is restarting or busy.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        key: AccessKey,
+        accelerator: str | int | None = None,
+        patience: float = _PATIENCE_SECONDS,
+    ) -> None:
+        self._endpoint, self._key, self._accelerator = endpoint, key, accelerator
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._idle: list[Lane] = []
+        self._grant: Grant | None = None
+        self._channel: grpc.Channel | None = None
+        self._call_ids = itertools.count(1)
+        self._stale = False
+        self._closed = False
+
+    @property
+    def accelerator_id(self) -> str:
+        """The id of the accelerator, attaching first where that has not happened."""
+        return self._attached()[0].accelerator_id
+
+    def capabilities(self) -> Any:
+        """The accelerator's GetCapabilitiesResponse."""
+        request = pb.GetCapabilitiesRequest(min_version=1, max_version=1)
+        return self._patiently(lambda: self._call("GetCapabilities", request))
+
+    def list(self) -> Any:
+        """The accelerator's ListResponse: our loaded graphs, and its counters."""
+        return self._patiently(lambda: self._call("List", pb.ListRequest()))
+
+    def prepare(self, bundle: Bundle, call: Call | None = None) -> int:
+        """Upload what the accelerator lacks of a bundle and load it; answers the bytes sent.
+
+        Args:
+            bundle: the model.
+            call: for whose sake, which bounds the time.
+        """
+        left = call.left if call is not None else lambda: None
+        give_up_at = call.give_up_at if call is not None else None
+        sent = self._patiently(lambda: uploading.upload(*self._reached(), bundle, left), give_up_at)
+        request = pb.LoadRequest(manifest=bundle.manifest.canonical())
+        self._patiently(lambda: self._call("Load", request, left()), give_up_at)
+        _log.info("model %s: %d bytes uploaded", bundle.graph_id.hex()[:12], sent)
+        return sent
+
+    def run(self, call: Call, *, repeatable: bool = False) -> Answer:
+        """One inference.
+
+        Args:
+            call: what to run.
+            repeatable: whether the call may be repeated when its answer was lost.
+
+        Raises:
+            ModelMissingError: the accelerator lacks the graph: `prepare` it and call again.
+            DeadlineError, CancelledError: the call's time ran out, or it was cancelled.
+            AcceleratorError: refused, failed, or unreachable for longer than `patience`.
+        """
+        return self._patiently(lambda: self._run_once(call, repeatable), call.give_up_at)
+
+    def _run_once(self, call: Call, repeatable: bool) -> Answer:
+        lane = self._take_lane()
+        try:
+            answer = exchange(lane, next(self._call_ids), call)
+        except (ConnectionLostError, CredentialsError) as error:
+            lane.close()
+            if lane.served and not repeatable and error.reason != "TICKET_REVOKED":
+                raise AnswerLostError(error.message, request_id=error.request_id) from error
+            raise
+        except BaseException:
+            lane.close()  # which cancels the call
+            raise
+        self._give_back(lane)
+        if isinstance(answer, AcceleratorError):
+            raise answer
+        return answer
+
+    def _take_lane(self) -> Lane:
+        grant, channel = self._attached()
+        with self._lock:
+            lanes, self._idle = self._idle, []
+            usable = [
+                lane for lane in lanes if lane.grant.ticket == grant.ticket and lane.is_open()
+            ]
+            chosen = usable.pop() if usable else None
+            self._idle = usable
+        for lane in lanes:
+            if lane is not chosen and lane not in usable:
+                lane.close()
+        return chosen or GrpcLane(channel, grant)
+
+    def _give_back(self, lane: Lane) -> None:
+        with self._lock:
+            if not self._closed:
+                self._idle.append(lane)
+                return
+        lane.close()
+
+    def _attached(self) -> tuple[Grant, grpc.Channel]:
+        """The grant and channel in use, renewed when the ticket has lived most of its life."""
+        with self._lock:
+            if self._closed:
+                raise ConnectionLostError("The connection was closed.", remedy="Open a new one.")
+            grant = self._grant
+            if grant is None or self._stale:
+                self._attach(grant)
+            elif time.monotonic() >= grant.renew_at:
+                self._renew(grant)
+            assert self._grant is not None
+            assert self._channel is not None
+            return self._grant, self._channel
+
+    def _renew(self, grant: Grant) -> None:
+        """Replace a grant that is still good, or keep it a little when nobody answers."""
+        try:
+            self._attach(grant)
+        except (ConnectionLostError, BusyError) as error:
+            _log.warning("the ticket could not be renewed yet: %s", error.message)
+            later = time.monotonic() + _RENEW_AGAIN_SECONDS
+            self._grant = replace(grant, renew_at=later)
+
+    def _reached(self) -> tuple[grpc.Channel, Grant]:
+        grant, channel = self._attached()
+        return channel, grant
+
+    def _attach(self, old: Grant | None) -> None:
+        grant = grants.request_grant(self._endpoint, self._key, self._accelerator)
+        same = old is not None and (old.address, old.server_name) == (
+            grant.address,
+            grant.server_name,
+        )
+        if not same or self._channel is None:
+            if self._channel is not None:
+                self._channel.close()
+            self._channel = channels.open_channel(self._endpoint, grant)
+            _log.info(
+                "using accelerator %s (%s, ordinal %d) at %s",
+                grant.accelerator_id,
+                grant.accelerator_type,
+                grant.ordinal,
+                grant.address,
+            )
+        # Stay with this accelerator: the model is there now.
+        self._accelerator = grant.accelerator_id
+        self._grant = grant
+        self._stale = False
+
+    def _call(self, name: str, request: Any, timeout: float | None = None) -> Any:
+        channel, grant = self._reached()
+        return channels.call(channel, grant, name, request, timeout)
+
+    def _patiently(self, attempt: Callable[[], _T], give_up_at: float | None = None) -> _T:
+        """Attempt until it succeeds, cannot succeed, or patience (or the call's time) ends."""
+        give_up = time.monotonic() + self._patience
+        if give_up_at is not None:
+            give_up = min(give_up, give_up_at)
+        pause = _FIRST_PAUSE_SECONDS
+        asked_for_new_ticket = False
+        while True:
+            try:
+                return attempt()
+            except CredentialsError as error:
+                # A restarted daemon signs tickets with a new key: ask once for a new one.
+                if asked_for_new_ticket or error.reason not in _RENEWABLE:
+                    raise
+                asked_for_new_ticket = True
+                self._detach()
+            except (ConnectionLostError, BusyError) as error:
+                wait = self._wait_before_next(error, pause)
+                if wait is None or time.monotonic() + wait > give_up:
+                    raise
+                if isinstance(error, ConnectionLostError):
+                    self._detach()
+                if pause == _FIRST_PAUSE_SECONDS:
+                    seconds = max(0.0, give_up - time.monotonic())
+                    _log.warning("%s Trying again for %.0f s.", error.message, seconds)
+                time.sleep(wait * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    def _wait_before_next(self, error: AcceleratorError, pause: float) -> float | None:
+        """Seconds to wait; None when waiting is no use."""
+        hint = error.fields.get("retry_after_ms")
+        if self._closed or (self._grant is None and hint is None):
+            return None  # never reached anything: a wrong address is likelier than a restart
+        return max(pause, int(hint or 0) / 1000)
+
+    def _detach(self) -> None:
+        """Ask for a new grant before the next call; lanes of the old one are not used again."""
+        with self._lock:
+            self._stale = True
+
+    def close(self) -> None:
+        """Close all streams and the channel."""
+        with self._lock:
+            self._closed = True
+            lanes, self._idle = self._idle, []
+            channel, self._channel = self._channel, None
+        for lane in lanes:
+            lane.close()
+        if channel is not None:
+            channel.close()
+
+    def __enter__(self) -> Attachment:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def connect(
+    endpoint: str | None = None,
+    accelerator_id: str | int | None = None,
+    *,
+    ca_file: str | None = None,
+    credentials: AccessKey | None = None,
+) -> Attachment:
+    """Attach to an accelerator; everything left out is discovered.
+
+    Args:
+        endpoint: control endpoint, "https://HOST:PORT".
+        accelerator_id: "eia-…" or an ordinal.
+        ca_file: PEM file of the authority that must have signed the endpoint's certificate.
+        credentials: the access key; by default the profile's, else the AWS chain's.
+
+    Raises:
+        ConfigurationError: nothing to connect to.
+        CredentialsError, AccessDeniedError, PeerIdentityError, ConnectionLostError, BusyError
+    """
+    found = discover(endpoint, ca_file)
+    attachment = Attachment(found, credentials or find_credentials(found), accelerator_id)
+    try:
+        attachment._patiently(attachment._attached)
+    except BaseException:
+        attachment.close()
+        raise
+    return attachment

@@ -1,0 +1,220 @@
+"""One call on one lane: arrays to messages, messages to arrays, and where the time went."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from accel_protocol import frames, tensors
+from accel_protocol.errors import AcceleratorError, CancelledError, DeadlineError, StreamError
+from accel_protocol.limits import DEFAULT_LIMITS
+from accel_protocol.payload import Assembly, headers_from_wire
+from accel_protocol.tensors import Array
+from accel_protocol.v1 import accelerator_pb2 as pb
+from client_runtime.transport.channel import from_message
+from client_runtime.transport.lane import Lane
+
+# What a call's answer may take beyond its time-out before the client stops waiting for it: the
+# accelerator stops the work in time and says so, unless it or the network is gone.
+_GRACE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class CallTiming:
+    """Where one call's time went, in seconds; the parts add up to `total`.
+
+    Attributes:
+        total: as the caller saw it.
+        serialize: turning feeds into messages.
+        wire: network, encryption, and what the transports spend.
+        queue: waiting on the accelerator for a place to run.
+        load: loading the graph first, when that was needed.
+        compute: inside the engine.
+        parse: turning messages into fetches.
+    """
+
+    total: float
+    serialize: float
+    wire: float
+    queue: float
+    load: float
+    compute: float
+    parse: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call brought: the fetches by alias, its timing, and whether it may be repeated."""
+
+    fetches: dict[str, Array]
+    timing: CallTiming
+    repeatable: bool
+
+
+class Cancellation:
+    """Lets one thread cancel the call of another. For one call only."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lane: Lane | None = None
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """Stop the call, on the accelerator too; nothing happens when it is over."""
+        with self._lock:
+            self.cancelled = True
+            if self._lane is not None:
+                self._lane.close()
+
+    def enter(self, lane: Lane | None) -> None:
+        """The call uses this lane from now on; None: none any more.
+
+        Raises:
+            CancelledError: it was cancelled before.
+        """
+        with self._lock:
+            self._lane = lane
+            if self.cancelled and lane is not None:
+                raise CancelledError("The call was cancelled.")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One inference to be made.
+
+    Attributes:
+        graph_id: 32 bytes.
+        feeds: by alias.
+        give_up_at: time.monotonic() until which an answer is of use; None: however long it takes.
+        cancellation: through which it can be cancelled.
+    """
+
+    graph_id: bytes
+    feeds: Mapping[str, Array]
+    give_up_at: float | None = None
+    cancellation: Cancellation | None = None
+
+    def left(self) -> float | None:
+        """Seconds left, None for no bound.
+
+        Raises:
+            DeadlineError: none.
+        """
+        if self.give_up_at is None:
+            return None
+        left = self.give_up_at - time.monotonic()
+        if left <= 0:
+            raise DeadlineError("The call's time ran out.")
+        return left
+
+
+def exchange(lane: Lane, call_id: int, call: Call) -> Answer | AcceleratorError:
+    """Make the call on a lane; an error that the accelerator answered with is returned.
+
+    Raises:
+        AcceleratorError: the lane broke, or the call was cancelled or out of time.
+    """
+    started = time.perf_counter()
+    outgoing = _Outgoing(call_id, call, call.left())
+    with _watched(lane, call):
+        lane.send(outgoing.messages())
+        return _receive(lane, started, outgoing)
+
+
+class _Outgoing:
+    """A call's messages, made while the transport takes them; knows how long that took."""
+
+    def __init__(self, call_id: int, call: Call, timeout: float | None) -> None:
+        started = time.perf_counter()
+        encoded = [tensors.encode(name, value) for name, value in call.feeds.items()]
+        head = pb.RunStart(
+            graph_id=call.graph_id,
+            feeds=[
+                pb.TensorHeader(name=h.name, dtype=h.dtype, shape=h.shape, size=h.size)  # type: ignore[arg-type]
+                for h, _ in encoded
+            ],
+            timeout_us=0 if timeout is None else max(1, int(timeout * 1e6)),
+        )
+        payload = [data for _, data in encoded]
+        self._frames = frames.split(
+            call_id, head.SerializeToString(), payload, DEFAULT_LIMITS.piece_bytes
+        )
+        self.seconds = time.perf_counter() - started
+
+    def messages(self) -> Iterator[bytes]:
+        while True:
+            started = time.perf_counter()
+            message = next(self._frames, None)
+            self.seconds += time.perf_counter() - started
+            if message is None:
+                return
+            yield message
+
+
+class _watched:  # noqa: N801 - used like a function
+    """Ends the lane when the call is cancelled or its answer is overdue, and says which it was."""
+
+    def __init__(self, lane: Lane, call: Call) -> None:
+        self._lane, self._call = lane, call
+        self._timer: threading.Timer | None = None
+        self._overdue = False
+
+    def __enter__(self) -> None:
+        if self._call.cancellation is not None:
+            self._call.cancellation.enter(self._lane)
+        left = self._call.left()
+        if left is not None:
+            self._timer = threading.Timer(left + _GRACE_SECONDS, self._end)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _end(self) -> None:
+        self._overdue = True
+        self._lane.close()
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        cancellation = self._call.cancellation
+        if cancellation is not None:
+            cancellation.enter(None)
+        if not isinstance(error, AcceleratorError):
+            return
+        if cancellation is not None and cancellation.cancelled:
+            raise CancelledError("The call was cancelled.") from None
+        if self._overdue:
+            raise DeadlineError("The call's time ran out, and no answer came.") from None
+
+
+def _receive(lane: Lane, started: float, outgoing: _Outgoing) -> Answer | AcceleratorError:
+    assembly, result, parsing = None, None, 0.0
+    while assembly is None or not assembly.complete:
+        message = lane.receive()
+        arrived = time.perf_counter()
+        frame = frames.decode(message)
+        if frame.error is not None:
+            return from_message(pb.Error.FromString(bytes(frame.error)))
+        if assembly is None:
+            if frame.head is None:
+                raise StreamError("An answer does not begin with its result.")
+            result = pb.RunResult.FromString(bytes(frame.head))
+            assembly = Assembly(headers_from_wire(result.fetches), DEFAULT_LIMITS)
+        if frame.payload is not None and (len(frame.payload) or not assembly.complete):
+            assembly.add(frame.payload)
+        parsing += time.perf_counter() - arrived
+    assert result is not None
+    arrived = time.perf_counter()
+    fetches = assembly.arrays(writable=True)
+    parsing += time.perf_counter() - arrived
+    total = time.perf_counter() - started
+    return Answer(
+        fetches, _timing(total, outgoing.seconds, parsing, result.timing), result.repeatable
+    )
+
+
+def _timing(total: float, serialize: float, parse: float, far: pb.Timing) -> CallTiming:
+    queue, load, compute = (t / 1e6 for t in (far.queue_us, far.load_us, far.compute_us))
+    wire = max(0.0, total - serialize - parse - queue - load - compute)
+    return CallTiming(total, serialize, wire, queue, load, compute, parse)

@@ -1,0 +1,79 @@
+"""What carries the calls of one thread at a time: the narrow interface every transport fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from queue import SimpleQueue
+from typing import Protocol
+
+import grpc
+
+from accel_protocol.errors import ConnectionLostError
+from accel_protocol.methods import METHODS
+from client_runtime.transport import channel as channels
+from client_runtime.transport.grants import Grant
+
+
+class Lane(Protocol):
+    """An open, authorised stream. Used by one call at a time."""
+
+    grant: Grant
+    served: bool
+    """Whether the accelerator has ever taken up this stream; while not, nothing has run on it."""
+
+    def send(self, messages: Iterable[bytes]) -> None:
+        """Send a call's messages; they are encoded as the transport takes them."""
+
+    def receive(self) -> bytes:
+        """The next message.
+
+        Raises:
+            AcceleratorError: the stream ended.
+        """
+
+    def is_open(self) -> bool:
+        """Whether the stream has not ended yet, as far as is known here."""
+
+    def close(self) -> None:
+        """Give the stream up; a call on it is cancelled."""
+
+
+class GrpcLane:
+    """A Run stream on gRPC."""
+
+    def __init__(self, channel: grpc.Channel, grant: Grant) -> None:
+        self.grant = grant
+        self.served = False
+        self._calls: SimpleQueue[Iterable[bytes] | None] = SimpleQueue()
+        invoke = channel.stream_stream(METHODS["Run"].path)
+        self._stream = invoke(self._messages(), metadata=channels.metadata(grant))
+
+    def _messages(self) -> Iterable[bytes]:
+        while (call := self._calls.get()) is not None:
+            yield from call
+
+    def send(self, messages: Iterable[bytes]) -> None:
+        """See `Lane.send`."""
+        self._calls.put(messages)
+
+    def receive(self) -> bytes:
+        """See `Lane.receive`."""
+        try:
+            message: bytes = next(self._stream)
+        except grpc.RpcError as error:
+            # Initial metadata is the first thing the accelerator does on a stream.
+            self.served = self.served or bool(error.initial_metadata())
+            raise channels.typed(error) from error
+        except StopIteration:
+            raise ConnectionLostError("The accelerator ended the stream.") from None
+        self.served = True
+        return message
+
+    def is_open(self) -> bool:
+        """See `Lane.is_open`."""
+        return bool(self._stream.is_active())
+
+    def close(self) -> None:
+        """See `Lane.close`."""
+        self._calls.put(None)
+        self._stream.cancel()
