@@ -33,6 +33,7 @@ from tests.accel_daemon.engines.conftest import (
     named,
     save_graph,
 )
+from tests.conftest import patience
 
 tf1 = tf.compat.v1
 
@@ -255,7 +256,7 @@ def test_a_time_out_stops_the_work(tmp_path: Path, build: Callable[[], Signature
         began = time.monotonic()
         with pytest.raises(DeadlineError):
             graph.run({"x": np.array(0)}, 0.5)
-        assert 0.4 < time.monotonic() - began < 1.6
+        assert 0.4 < time.monotonic() - began < patience(3)
 
 
 def test_time_that_suffices_changes_nothing(numbers_folder: Path) -> None:
