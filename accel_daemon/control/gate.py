@@ -41,7 +41,7 @@ class Scope(Enum):
     """What the policies are asked about."""
 
     DAEMON = "the daemon; the gate asks"
-    ACCELERATOR = "an accelerator that the handler chooses; the handler asks"
+    ACCELERATOR = "an accelerator that the handler finds out; the handler asks"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,20 @@ PERMISSIONS: Mapping[tuple[str, str], Permission | None] = {
     ("GET", "/healthz"): PUBLIC,
     ("GET", "/status"): Permission("elastic-inference:GetStatus"),
     ("POST", "/connect"): Permission("elastic-inference:Connect", Scope.ACCELERATOR),
+    ("GET", "/describe-accelerator-types"): Permission(
+        "elastic-inference:DescribeAcceleratorTypes"
+    ),
+    ("POST", "/describe-accelerator-offerings"): Permission(
+        "elastic-inference:DescribeAcceleratorOfferings"
+    ),
     ("POST", "/describe-accelerators"): Permission("elastic-inference:DescribeAccelerators"),
+    ("GET", "/tags/{resourceArn}"): Permission(
+        "elastic-inference:ListTagsForResource", Scope.ACCELERATOR
+    ),
+    ("POST", "/tags/{resourceArn}"): Permission("elastic-inference:TagResource", Scope.ACCELERATOR),
+    ("DELETE", "/tags/{resourceArn}"): Permission(
+        "elastic-inference:UntagResource", Scope.ACCELERATOR
+    ),
 }
 
 
