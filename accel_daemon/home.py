@@ -73,6 +73,11 @@ class Home:
         return self.daemon / "accelerators.json"
 
     @property
+    def tags(self) -> Path:
+        """The accelerators' tags."""
+        return self.daemon / "tags.json"
+
+    @property
     def audit_log(self) -> Path:
         """Who did what, one JSON object per line."""
         return self.daemon / "audit.log"

@@ -284,6 +284,12 @@ REASONS: Mapping[str, Row] = {
         "Give an access key and secret: the profile of `accel-daemon up`, or AWS credentials.",
     ),
     "SIGNATURE_MISMATCH": Row(CredentialsError, Status.UNAUTHENTICATED, 403, _ATTACH),
+    "SIGNATURE_REPLAYED": Row(
+        CredentialsError,
+        Status.UNAUTHENTICATED,
+        403,
+        "Sign each request anew; a signed random header, as X-Accel-Nonce, keeps equal ones apart.",
+    ),
     "CLOCK_SKEW": Row(
         CredentialsError,
         Status.UNAUTHENTICATED,

@@ -1,4 +1,4 @@
-"""`POST /describe-accelerators`: the AWS operation, as far as `acceleratorIds` goes.
+"""`POST /describe-accelerators`: AWS's operation, with its ids, filters and pages.
 
 The rows of `acceleratorSet` are exactly AWS's. What AWS has no member for is beside it, in
 `acceleratorDetails`, which AWS's SDKs ignore: ordinal, state, endpoint and the memory that is used.
@@ -6,42 +6,46 @@ The rows of `acceleratorSet` are exactly AWS's. What AWS has no member for is be
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from aiohttp import web
 
 from accel_daemon.control.metadata import availability_zone, instance_id
+from accel_daemon.control.pages import Question, cut_page, matches, read_question
 from accel_daemon.control.service import ControlService, call_of
 from accel_daemon.supervisor.accelerator_process import AcceleratorProcess
 from accel_daemon.supervisor.life_cycle import State
-from accel_protocol.errors import CallError
 
 
 async def describe_accelerators(request: web.Request) -> web.StreamResponse:
-    """The accelerators that the body asks for, or all of them."""
+    """One page of the accelerators that the body asks for."""
     call = call_of(request)
-    chosen = _chosen(call.service, read_ids(call.json_body()))
-    rows = [_row(call.service, one) for one in chosen]
-    details = [_details(one) for one in chosen]
-    return web.json_response({"acceleratorSet": rows, "acceleratorDetails": details})
+    question = read_question(call.json_body())
+    chosen = {one.id: one for one in _chosen(call.service, question)}
+    page, next_token = cut_page(question, list(chosen))
+    rows = [_row(call.service, chosen[one]) for one in page]
+    details = [_details(chosen[one]) for one in page]
+    answer: dict[str, object] = {"acceleratorSet": rows, "acceleratorDetails": details}
+    return web.json_response(answer if next_token is None else {**answer, "nextToken": next_token})
 
 
-def read_ids(body: Mapping[str, object]) -> list[str]:
-    """The ids asked for; empty when all are meant.
+def _chosen(service: ControlService, question: Question) -> Sequence[AcceleratorProcess]:
+    """The accelerators that are meant, in the order in which they were asked for.
 
     Raises:
-        CallError: they are not a list of texts.
+        ConfigurationError: an id that is not there (ACCELERATOR_NOT_FOUND).
     """
-    ids = body.get("acceleratorIds") or []
-    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-        raise CallError("`acceleratorIds` is not a list of ids.")
-    return ids
+    meant: Sequence[AcceleratorProcess] = service.fleet.accelerators
+    if question.ids:
+        meant = [one for wanted in question.ids for one in service.fleet.select(wanted)]
+    return [one for one in meant if matches(question.filters, _filtered(service, one))]
 
 
-def _chosen(service: ControlService, ids: list[str]) -> Sequence[AcceleratorProcess]:
-    if not ids:
-        return service.fleet.accelerators
-    return [one for wanted in dict.fromkeys(ids) for one in service.fleet.select(wanted)]
+def _filtered(service: ControlService, accelerator: AcceleratorProcess) -> dict[str, str]:
+    return {
+        "acceleratorType": accelerator.placement.spec.type,
+        "instanceId": instance_id(service.fleet),
+    }
 
 
 def _row(service: ControlService, accelerator: AcceleratorProcess) -> dict[str, object]:

@@ -21,6 +21,7 @@ _AWS_NAMES: Mapping[str, str] = {
     "INVALID_CREDENTIALS": "IncompleteSignatureException",
     "MISSING_CREDENTIALS": "MissingAuthenticationTokenException",
     "SIGNATURE_MISMATCH": "UnrecognizedClientException",
+    "SIGNATURE_REPLAYED": "InvalidSignatureException",
     "UNAVAILABLE": "ServiceUnavailableException",
     "UNKNOWN_METHOD": "UnknownOperationException",
 }

@@ -11,6 +11,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 
 from aiohttp import web
@@ -19,9 +20,11 @@ from accel_daemon.control.audit import AuditRecord, audit
 from accel_daemon.control.error_answers import REQUEST_ID_HEADER, error_answer
 from accel_daemon.control.service import SERVICE, Call, policies_of, set_call
 from accel_daemon.iam.authentication import authenticate
+from accel_daemon.iam.replays import SignatureMemory
 from accel_protocol.errors import (
     AcceleratorError,
     AccessDeniedError,
+    BusyError,
     CallError,
     CredentialsError,
     DeadlineError,
@@ -41,25 +44,54 @@ class Scope(Enum):
     """What the policies are asked about."""
 
     DAEMON = "the daemon; the gate asks"
-    ACCELERATOR = "an accelerator that the handler chooses; the handler asks"
+    ACCELERATOR = "an accelerator that the handler finds out; the handler asks"
 
 
 @dataclass(frozen=True)
 class Permission:
-    """The action that a route's caller must be allowed to do."""
+    """The action that a route's caller must be allowed to do.
+
+    Attributes:
+        action: as policies name it.
+        scope: what the policies are asked about.
+        repeatable: how long the very same signed request may come again; None for as long as its
+            signature is good, which is right for what changes nothing.
+    """
 
     action: str
     scope: Scope = Scope.DAEMON
+    repeatable: timedelta | None = None
 
 
 PUBLIC = None
+SIGNATURES = web.AppKey("signatures", SignatureMemory)
+
+ONCE = timedelta(0)
+# An SDK that got no answer repeats the request, within one second with the same signature, and a
+# script may tag, untag and tag in one second. A replay later than that could undo another change.
+SHORTLY = timedelta(seconds=2)
 
 PERMISSIONS: Mapping[tuple[str, str], Permission | None] = {
     ("GET", "/ca.pem"): PUBLIC,
     ("GET", "/healthz"): PUBLIC,
     ("GET", "/status"): Permission("elastic-inference:GetStatus"),
-    ("POST", "/connect"): Permission("elastic-inference:Connect", Scope.ACCELERATOR),
+    ("POST", "/connect"): Permission("elastic-inference:Connect", Scope.ACCELERATOR, ONCE),
+    ("GET", "/describe-accelerator-types"): Permission(
+        "elastic-inference:DescribeAcceleratorTypes"
+    ),
+    ("POST", "/describe-accelerator-offerings"): Permission(
+        "elastic-inference:DescribeAcceleratorOfferings"
+    ),
     ("POST", "/describe-accelerators"): Permission("elastic-inference:DescribeAccelerators"),
+    ("GET", "/tags/{resourceArn}"): Permission(
+        "elastic-inference:ListTagsForResource", Scope.ACCELERATOR
+    ),
+    ("POST", "/tags/{resourceArn}"): Permission(
+        "elastic-inference:TagResource", Scope.ACCELERATOR, SHORTLY
+    ),
+    ("DELETE", "/tags/{resourceArn}"): Permission(
+        "elastic-inference:UntagResource", Scope.ACCELERATOR, SHORTLY
+    ),
 }
 
 
@@ -134,9 +166,15 @@ def _identify(request: web.Request, body: bytes, permission: Permission, request
 
     Raises:
         CredentialsError: it could not be proven; audited.
+        BusyError: the key made too many changes lately; audited.
     """
     service = request.app[SERVICE]
-    identities = service.identities()
+    identities, now = service.identities(), service.now()
+    repeatable = permission.repeatable
+
+    def use_once(access_key_id: str, signature: str) -> None:
+        if repeatable is not None:
+            request.app[SIGNATURES].use(access_key_id, signature, now, repeatable)
 
     def find_secret(access_key_id: str) -> str | None:
         found = identities.find_key(access_key_id)
@@ -145,14 +183,15 @@ def _identify(request: web.Request, body: bytes, permission: Permission, request
     try:
         access_key_id = authenticate(
             wire_request(request, body),
-            now=service.now(),
+            now=now,
             region=service.region,
             find_secret=find_secret,
+            use_once=use_once,
         )
         found = identities.find_key(access_key_id)
         if found is None:
             raise CredentialsError("The access key is unknown.", reason="SIGNATURE_MISMATCH")
-    except CredentialsError as error:
+    except (BusyError, CredentialsError) as error:
         audit(AuditRecord("", permission.action, "*", False, error.reason, request_id))
         raise
     user = found[0]

@@ -11,12 +11,18 @@ from pathlib import Path
 
 from aiohttp import web
 
+from accel_daemon.control.accelerator_types import (
+    describe_accelerator_offerings,
+    describe_accelerator_types,
+)
 from accel_daemon.control.authority_certificate import authority_certificate
 from accel_daemon.control.connect import connect
 from accel_daemon.control.describe import describe_accelerators
-from accel_daemon.control.gate import MAX_BODY_BYTES, gate
+from accel_daemon.control.gate import MAX_BODY_BYTES, SIGNATURES, gate
 from accel_daemon.control.service import SERVICE, ControlService
 from accel_daemon.control.status import healthz, status
+from accel_daemon.control.tags import list_tags, tag, untag
+from accel_daemon.iam.replays import SignatureMemory
 from accel_daemon.pki.authority import Authority, issue_leaf
 from accel_daemon.supervisor.addresses import alternative_names
 from accel_protocol.errors import ConfigurationError
@@ -33,11 +39,17 @@ def build_app(service: ControlService) -> web.Application:
     """The application with all routes, each behind the gate."""
     app = web.Application(middlewares=[gate], client_max_size=MAX_BODY_BYTES)
     app[SERVICE] = service
+    app[SIGNATURES] = SignatureMemory()
     app.router.add_get("/ca.pem", authority_certificate, allow_head=False)
     app.router.add_get("/healthz", healthz, allow_head=False)
     app.router.add_get("/status", status, allow_head=False)
     app.router.add_post("/connect", connect)
+    app.router.add_get("/describe-accelerator-types", describe_accelerator_types, allow_head=False)
+    app.router.add_post("/describe-accelerator-offerings", describe_accelerator_offerings)
     app.router.add_post("/describe-accelerators", describe_accelerators)
+    app.router.add_get("/tags/{resourceArn}", list_tags, allow_head=False)
+    app.router.add_post("/tags/{resourceArn}", tag)
+    app.router.add_delete("/tags/{resourceArn}", untag)
     return app
 
 

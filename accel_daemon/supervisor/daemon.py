@@ -24,6 +24,8 @@ from accel_daemon.control.identity_store import IdentityStore
 from accel_daemon.control.metadata import build_metadata_app
 from accel_daemon.control.server import build_app, load_leaf, server_context, serving
 from accel_daemon.control.service import ControlService
+from accel_daemon.control.tag_store import TagStore
+from accel_daemon.control.tags import TAGS
 from accel_daemon.home import Home, make_private_folder, write_private_file
 from accel_daemon.iam.principals import Identities
 from accel_daemon.iam.tickets import TicketSigner
@@ -163,6 +165,7 @@ async def _endpoints(daemon: _Daemon) -> AsyncIterator[tuple[str, str]]:
     _renew_leaf(daemon)
     app = build_app(service)
     app[AUTHORITY_PEM] = daemon.authority.certificate_pem
+    app[TAGS] = TagStore(options.home.tags)
     async with serving(app, options.host, options.port, daemon.tls) as control_port:
         control = endpoint(daemon.advertised, control_port)
         metadata_app = build_metadata_app(daemon.fleet, REGION, f"https://{control}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import ssl
 import time
 from collections.abc import Mapping
@@ -19,6 +20,9 @@ from client_runtime.discovery import visible_devices
 from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.discovery.visible_devices import Known, Question
 
+# Signed: without it, two equal requests within one second would have one signature, and the daemon
+# would take the second for a replay of the first.
+NONCE_HEADER = "X-Accel-Nonce"
 _SERVICE = "elastic-inference"
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0
@@ -120,7 +124,11 @@ def call(endpoint: Endpoint, key: AccessKey, method: str, path: str, body: bytes
         AcceleratorError: as the endpoint refused it, or as the network failed.
     """
     host = endpoint.control.removeprefix("https://")
-    headers = {"Host": host, "Content-Type": "application/json"}
+    headers = {
+        "Host": host,
+        "Content-Type": "application/json",
+        NONCE_HEADER: secrets.token_hex(16),
+    }
     request = sigv4.HttpRequest(method, path, "", tuple(headers.items()), body)
     now = datetime.now(UTC)
     signed = sigv4.sign(request, key, region=endpoint.region, service=_SERVICE, now=now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import signal
 import ssl
 import stat
@@ -65,7 +66,7 @@ class RunningDaemon:
         data = body if isinstance(body, bytes) else json.dumps(body).encode() if body else b""
         url = self.ready["control"]
         path_only, _, query = path.partition("?")
-        headers = {"Host": urlsplit(url).netloc}
+        headers = {"Host": urlsplit(url).netloc, "X-Accel-Nonce": secrets.token_hex(16)}
         if key is not None:
             request = HttpRequest(method, path_only, query, tuple(headers.items()), data)
             headers.update(

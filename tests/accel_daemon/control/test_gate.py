@@ -6,6 +6,7 @@ import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
@@ -22,12 +23,26 @@ from accel_protocol.sigv4 import AccessKey
 
 PROTECTED = sorted(route for route, permission in PERMISSIONS.items() if permission is not PUBLIC)
 MINUTES = timedelta(minutes=1)
+BODIES: dict[tuple[str, str], Any] = {
+    ("POST", "/describe-accelerator-offerings"): {"locationType": "region"},
+    ("POST", "/tags/{resourceArn}"): {"tags": {"gate": "open"}},
+}
+QUERIES = {("DELETE", "/tags/{resourceArn}"): "?tagKeys=gate"}
+
+
+def good_call(daemon: Any, route: tuple[str, str]) -> tuple[str, str, Any]:
+    """Method, path and body of a call of this route that nothing is wrong with."""
+    method, path = route
+    accelerator = daemon.ready["accelerators"][0]["id"]
+    kind = "arn:aws:elastic-inference:us-east-1:000000000000:elastic-inference-accelerator"
+    arn = f"{kind}/{accelerator}"
+    path = path.replace("{resourceArn}", quote(arn, safe=""))
+    return method, path + QUERIES.get(route, ""), BODIES.get(route)
 
 
 def refusal(daemon: Any, route: tuple[str, str], **options: Any) -> tuple[str, str]:
     """Reason and AWS name of a refusal, whose form is checked."""
-    method, path = route
-    answer = daemon.call(method, path, {} if method == "POST" else None, **options)
+    answer = daemon.call(*good_call(daemon, route), **options)
     body = answer.json()
     assert set(body) == {"message", "reason", "remedy", "requestId", "fields"}
     assert answer.status == row_of(body["reason"]).http
@@ -77,8 +92,7 @@ def test_denied_by_policy(daemon: Any, route: tuple[str, str]) -> None:
 @pytest.mark.parametrize("route", PROTECTED)
 def test_allowed(daemon: Any, route: tuple[str, str]) -> None:
     """The same calls do get through for who may: the refusals above are about the caller."""
-    method, path = route
-    answer = daemon.call(method, path, None, key=daemon.keys["administrator"])
+    answer = daemon.call(*good_call(daemon, route), key=daemon.keys["administrator"])
     assert answer.status == 200
 
 
