@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from accel_daemon.iam.wildcards import Wildcard
 
@@ -62,7 +63,12 @@ class Template:
             return None
         return Template(text, (*pieces, (text[end:], True)))
 
-    @property
+    @cached_property
+    def _fixed(self) -> Wildcard:
+        """The pattern of a template without variables, made once."""
+        return Wildcard.of(piece for piece in self.pieces if not isinstance(piece, Variable))
+
+    @cached_property
     def variables(self) -> tuple[Variable, ...]:
         """The variables in it."""
         return tuple(piece for piece in self.pieces if isinstance(piece, Variable))
@@ -91,6 +97,8 @@ class Template:
 
     def wildcard(self, lookup: Lookup) -> Wildcard | None:
         """The resolved pattern; None as resolve."""
+        if not self.variables:
+            return self._fixed
         pieces = self.resolve(lookup)
         return None if pieces is None else Wildcard.of(pieces)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -278,6 +279,28 @@ def test_malformed_condition_is_refused(block: Any) -> None:
     one = {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": block}
     with pytest.raises(ConfigurationError, match="Condition"):
         parse_policy({"Version": "2012-10-17", "Statement": one})
+
+
+class CountedText(str):
+    """A text that counts how many of its characters were looked at."""
+
+    looked_at = 0
+
+    def __iter__(self) -> Iterator[str]:
+        """Its characters, counted."""
+        for character in super().__iter__():
+            self.looked_at += 1
+            yield character
+
+
+@pytest.mark.parametrize("pattern", ["a*" * 200 + "b", "${t:v}*" * 100 + "b", "*a" * 200 + "?b"])
+@pytest.mark.parametrize("operator", ["StringLike", "StringNotLike"])
+def test_patterns_take_one_step_per_character(operator: str, pattern: str) -> None:
+    """Also with variables in them, a value is read once."""
+    text = CountedText("a" * 2000)
+    expected = Match.of(operator == "StringNotLike")
+    assert holds(operator, pattern, text, **{"t:v": "a"}) is expected
+    assert 0 < text.looked_at <= len(text)
 
 
 BLOCKS = st.dictionaries(

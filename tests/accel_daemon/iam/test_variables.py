@@ -175,3 +175,12 @@ def test_any_text_is_a_template_or_refused(text: str) -> None:
         assert template == Template.plain(text)
     elif template is not None:
         assert template.pieces
+
+
+def test_a_pattern_without_variables_is_made_once() -> None:
+    """Policies are asked on every request; a pattern with a variable depends on the request."""
+    fixed, open_ = Template.parse("a*"), Template.parse("${t:a}*")
+    assert fixed is not None
+    assert open_ is not None
+    assert fixed.wildcard(lambda key: None) is fixed.wildcard(lambda key: "x")
+    assert open_.wildcard(lambda key: "x") != open_.wildcard(lambda key: "y")
