@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,16 +23,27 @@ CONDITIONS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def own_daemon(
+    tmp_path_factory: pytest.TempPathFactory, tools: Any, interpreter: Path
+) -> Iterator[Any]:
+    """A daemon of this module's own: connecting makes accelerators the tenant's."""
+    kinds = [f"{kind},python={interpreter}" for kind in ("host", "eia2.large")]
+    options = [option for kind in kinds for option in ("--accelerator", kind)]
+    with tools.running_daemon(tmp_path_factory.mktemp("home"), *options) as running:
+        yield running
+
+
 @pytest.mark.parametrize(("condition", "usable"), CONDITIONS)
 def test_conditions_decide_who_connects(
-    daemon: Any, tools: Any, condition: dict[str, Any], usable: str
+    own_daemon: Any, tools: Any, condition: dict[str, Any], usable: str
 ) -> None:
     """A user whose only statement has this condition may use these accelerators."""
     allow = {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": condition}
-    key = tools.add_user(daemon.home, f"conditional-{uuid.uuid4().hex}", allow)
+    key = tools.add_user(own_daemon.home, f"conditional-{uuid.uuid4().hex}", allow)
     may_use = []
-    for one in daemon.ready["accelerators"]:
-        answer = daemon.call("POST", "/connect", {"accelerator": one["id"]}, key=key).json()
+    for one in own_daemon.ready["accelerators"]:
+        answer = own_daemon.call("POST", "/connect", {"accelerator": one["id"]}, key=key).json()
         may_use.append(answer.get("reason") != "ACCESS_DENIED")
     expected = {"both": [True, True], "none": [False, False]}
     expected |= {"first": [True, False], "second": [False, True]}
