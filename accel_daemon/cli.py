@@ -17,7 +17,7 @@ import click
 from accel_daemon.control.identity_store import IdentityStore
 from accel_daemon.control.status_client import fetch_status
 from accel_daemon.home import Home, make_private_folder
-from accel_daemon.iam.policy import parse_policy
+from accel_daemon.iam.policy import load_document, parse_policy
 from accel_daemon.iam.principals import Identities, Key, User, new_access_key
 from accel_daemon.invitations import (
     is_loopback,
@@ -25,10 +25,11 @@ from accel_daemon.invitations import (
     read_fingerprint,
     with_invited,
 )
+from accel_daemon.policy_cli import policy, read_policy_text
 from accel_daemon.supervisor.accelerator_spec import TYPES, AcceleratorSpec, parse_accelerator
 from accel_daemon.supervisor.daemon import DaemonOptions, run_daemon
 from accel_daemon.version import VERSION
-from accel_protocol.errors import AcceleratorError, ConfigurationError
+from accel_protocol.errors import AcceleratorError
 from accel_protocol.invitation import Invitation
 from accel_protocol.sigv4 import AccessKey
 
@@ -98,6 +99,9 @@ def up(
     asyncio.run(run_daemon(options))
 
 
+cli.add_command(policy)
+
+
 @cli.group()
 def user() -> None:
     """Add, list and remove users."""
@@ -114,9 +118,9 @@ def user() -> None:
 )
 def user_add(name: str, policy_file: Path) -> None:
     """Add the user NAME and print its access key; the secret is never shown again."""
-    policy = _read_policy(policy_file)
+    document = _read_policy(policy_file)
     key = new_access_key(datetime.now(UTC).isoformat())
-    _store().update(lambda identities: identities.with_user(User(name, (policy,), (key,))))
+    _store().update(lambda identities: identities.with_user(User(name, (document,), (key,))))
     _print_key(key)
 
 
@@ -171,9 +175,9 @@ def invite(name: str, policy_file: Path | None) -> None:
     home = _home()
     address, region = read_daemons_address(home.client_profile)
     pin = read_fingerprint(home.ca_file)
-    policy = None if policy_file is None else _read_policy(policy_file)
+    document = None if policy_file is None else _read_policy(policy_file)
     key = new_access_key(datetime.now(UTC).isoformat())
-    _store().update(lambda identities: with_invited(identities, name, policy, key))
+    _store().update(lambda identities: with_invited(identities, name, document, key))
     signer = AccessKey(key.access_key_id, key.secret_access_key)
     click.echo(Invitation(signer, address, pin, region).to_uri())
     if is_loopback(address):
@@ -219,14 +223,7 @@ def _store() -> IdentityStore:
 
 
 def _read_policy(path: Path) -> Mapping[str, object]:
-    try:
-        document = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise ConfigurationError(
-            f"{path} does not hold a JSON object.", remedy="Write an IAM policy document into it."
-        )
+    document = load_document(read_policy_text(path))
     parse_policy(document)
     return document
 

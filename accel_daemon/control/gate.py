@@ -206,6 +206,8 @@ def _identify(request: web.Request, body: bytes, permission: Permission, request
         body=body,
         request_id=request_id,
         policies=policies or (),
+        source_ip=request.remote,
+        is_secure=request.secure,
     )
 
 

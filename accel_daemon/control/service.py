@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from aiohttp import web
 
@@ -60,6 +60,8 @@ class Call:
         action: what this route is about.
         body: the exact bytes.
         request_id: also in the answer.
+        source_ip: where the connection came from; None when it is gone already.
+        is_secure: whether the request came over TLS.
         evaluations: how often the policies were asked.
     """
 
@@ -70,6 +72,8 @@ class Call:
     body: bytes
     request_id: str
     policies: tuple[Policy, ...] = field(repr=False, default=())
+    source_ip: str | None = None
+    is_secure: bool = False
     evaluations: int = 0
 
     def allows(self, accelerator_id: str | None = None) -> bool:
@@ -82,9 +86,29 @@ class Call:
         else:
             resource = self.service.accelerator_arn(accelerator_id)
         self.evaluations += 1
-        decision = evaluate(self.policies, AccessRequest(self.principal, self.action, resource))
+        context = self.condition_keys(accelerator_id)
+        asked = AccessRequest(self.principal, self.action, resource, context)
+        decision = evaluate(self.policies, asked)
         self.audit(accelerator_id or ANY_RESOURCE, allowed=decision.allowed, reason=decision.why)
         return decision.allowed
+
+    def condition_keys(self, accelerator_id: str | None) -> Mapping[str, str]:
+        """What policies may ask about this request, besides who calls.
+
+        The type is there for an accelerator that exists.
+        """
+        now = self.service.now().astimezone(UTC)
+        known = {
+            "aws:CurrentTime": now.isoformat(timespec="seconds"),
+            "aws:EpochTime": str(int(now.timestamp())),
+            "aws:SecureTransport": str(self.is_secure).lower(),
+        }
+        if self.source_ip is not None:
+            known["aws:SourceIp"] = self.source_ip
+        for one in self.service.fleet.accelerators:
+            if one.id == accelerator_id:
+                known["elastic-inference:AcceleratorType"] = one.placement.spec.type
+        return known
 
     def denied(self, accelerator_id: str | None = None) -> AccessDeniedError:
         """The refusal to raise when `allows` said no."""

@@ -17,7 +17,8 @@ ALLOW = {"Effect": "Allow", "Action": "elastic-inference:*", "Resource": "*"}
 @pytest.mark.parametrize(
     "command",
     [(), ("up",), ("user",), ("user", "add"), ("user", "list"), ("user", "remove"), ("key",),
-     ("key", "revoke"), ("status",), ("invite",)],
+     ("key", "revoke"), ("status",), ("invite",), ("policy",), ("policy", "check"),
+     ("policy", "lint")],
 )  # fmt: skip
 def test_help(tmp_path: Path, tools: Any, command: tuple[str, ...]) -> None:
     """Each command explains itself."""

@@ -180,13 +180,14 @@ def test_version_may_be_absent_and_statement_single() -> None:
 
 
 def test_dollar_brace_is_literal_in_the_old_version_only() -> None:
-    """Under 2008-10-17 there are no variables; under 2012-10-17 they are refused for now."""
+    """Under 2008-10-17 there are no variables; under 2012-10-17 there are."""
     name = PREFIX + "/${aws:username}"
     old = document(statement(resource=name), version="2008-10-17")
     assert decide(old, resource=name).allowed
     assert not decide(old, resource=PREFIX + "/alice").allowed
-    with pytest.raises(ConfigurationError, match="Resource"):
-        parse_policy(document(statement(resource=name)))
+    new = document(statement(resource=name))
+    assert decide(new, resource=PREFIX + "/alice").allowed
+    assert not decide(new, resource=name).allowed
 
 
 def without(name: str) -> Document:
