@@ -1,7 +1,7 @@
 """Amazon Resource Names and patterns of them: six parts, each compared on its own.
 
 The sixth part is all that follows the fifth colon, and may itself hold colons, so a `*` there spans
-them, and nowhere else (docs/decisions/0008 says why).
+them, and nowhere else (docs/decisions/0009 says why).
 """
 
 from __future__ import annotations
