@@ -57,6 +57,7 @@ PUBLIC = None
 PERMISSIONS: Mapping[tuple[str, str], Permission | None] = {
     ("GET", "/ca.pem"): PUBLIC,
     ("GET", "/healthz"): PUBLIC,
+    ("GET", "/metrics"): Permission("elastic-inference:GetMetrics"),
     ("GET", "/status"): Permission("elastic-inference:GetStatus"),
     ("POST", "/connect"): Permission("elastic-inference:Connect", Scope.ACCELERATOR),
     ("POST", "/describe-accelerators"): Permission("elastic-inference:DescribeAccelerators"),

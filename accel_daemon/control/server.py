@@ -15,6 +15,7 @@ from accel_daemon.control.authority_certificate import authority_certificate
 from accel_daemon.control.connect import connect
 from accel_daemon.control.describe import describe_accelerators
 from accel_daemon.control.gate import MAX_BODY_BYTES, gate
+from accel_daemon.control.metrics import metrics
 from accel_daemon.control.service import SERVICE, ControlService
 from accel_daemon.control.status import healthz, status
 from accel_daemon.pki.authority import Authority, issue_leaf
@@ -35,6 +36,7 @@ def build_app(service: ControlService) -> web.Application:
     app[SERVICE] = service
     app.router.add_get("/ca.pem", authority_certificate, allow_head=False)
     app.router.add_get("/healthz", healthz, allow_head=False)
+    app.router.add_get("/metrics", metrics, allow_head=False)
     app.router.add_get("/status", status, allow_head=False)
     app.router.add_post("/connect", connect)
     app.router.add_post("/describe-accelerators", describe_accelerators)
