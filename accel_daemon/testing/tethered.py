@@ -13,21 +13,28 @@ import signal
 import sys
 import threading
 from pathlib import Path
-
-from accel_daemon.__main__ import main as run_daemon
-from accel_daemon.home import HOME_VARIABLE
+from types import FrameType
+from typing import NoReturn
 
 
 def main() -> None:
     """Run the daemon; exits as it does."""
     home = Path(sys.argv.pop(1))
-    os.environ[HOME_VARIABLE] = str(home)
+    os.environ["ACCEL_HOME"] = str(home)
+    # Until the daemon has a handler of its own: its home is removed also when it never got there.
+    signal.signal(signal.SIGTERM, _exit)
     threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     try:
+        from accel_daemon.__main__ import main as run_daemon
+
         run_daemon()
     finally:
         os.chdir("/")
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _exit(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def _stop_at_end_of_input() -> None:
