@@ -21,10 +21,10 @@ def main() -> None:
     """Run the daemon; exits as it does."""
     home = Path(sys.argv.pop(1))
     os.environ["ACCEL_HOME"] = str(home)
-    # Until the daemon has a handler of its own: its home is removed also when it never got there.
-    signal.signal(signal.SIGTERM, _exit)
-    threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     try:
+        # Until the daemon has a handler of its own: its home goes also when it never got there.
+        signal.signal(signal.SIGTERM, _exit)
+        threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
         from accel_daemon.__main__ import main as run_daemon
 
         run_daemon()
