@@ -62,6 +62,13 @@ def cli() -> None:
     help="Port of the instance metadata emulation on 127.0.0.1. 0: any free port.",
 )
 @click.option(
+    "--metrics-port",
+    type=_PORT,
+    default=None,
+    help="Port of a plain listener for Prometheus on 127.0.0.1, open to every user of this "
+    "machine. 0: any free port. Default: none.",
+)
+@click.option(
     "--accelerator",
     "accelerators",
     multiple=True,
@@ -78,6 +85,7 @@ def up(
     host: str,
     port: int,
     metadata_port: int,
+    metrics_port: int | None,
     accelerators: tuple[str, ...],
     ready_file: Path | None,
 ) -> None:
@@ -92,6 +100,7 @@ def up(
         host=host,
         port=port,
         metadata_port=metadata_port,
+        metrics_port=metrics_port,
         accelerators=specs,
         ready_file=ready_file.absolute() if ready_file else None,
     )

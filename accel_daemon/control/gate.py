@@ -74,6 +74,7 @@ SHORTLY = timedelta(seconds=2)
 PERMISSIONS: Mapping[tuple[str, str], Permission | None] = {
     ("GET", "/ca.pem"): PUBLIC,
     ("GET", "/healthz"): PUBLIC,
+    ("GET", "/metrics"): Permission("elastic-inference:GetMetrics"),
     ("GET", "/status"): Permission("elastic-inference:GetStatus"),
     ("POST", "/connect"): Permission("elastic-inference:Connect", Scope.ACCELERATOR, ONCE),
     ("GET", "/describe-accelerator-types"): Permission(

@@ -22,6 +22,7 @@ from accel_daemon.control.audit import AUDIT, AuditRecord, audit, open_audit_log
 from accel_daemon.control.authority_certificate import AUTHORITY_PEM
 from accel_daemon.control.identity_store import IdentityStore
 from accel_daemon.control.metadata import build_metadata_app
+from accel_daemon.control.metrics import build_metrics_app
 from accel_daemon.control.server import build_app, load_leaf, server_context, serving
 from accel_daemon.control.service import ControlService
 from accel_daemon.control.tag_store import TagStore
@@ -43,7 +44,9 @@ from accel_protocol.errors import ConfigurationError
 LOG = logging.getLogger("accel.supervisor")
 
 REGION = "us-east-1"
+# Both are plain HTTP without authentication: never on another address.
 METADATA_HOST = "127.0.0.1"
+METRICS_HOST = "127.0.0.1"
 # A little longer than an accelerator itself gives its calls to finish.
 DRAIN_SECONDS = 12.0
 IDENTITY_POLL_SECONDS = 0.5
@@ -60,6 +63,7 @@ class DaemonOptions:
         host: address to listen on.
         port: of the control endpoint, the accelerators above it; 0 lets the system choose all.
         metadata_port: of the metadata emulation; 0 lets the system choose.
+        metrics_port: of the plain metrics listener; 0 lets the system choose, None opens none.
         accelerators: one process each.
         ready_file: gets JSON when everything accepts requests.
         launcher: where the processes run.
@@ -69,9 +73,19 @@ class DaemonOptions:
     host: str = "127.0.0.1"
     port: int = 9443
     metadata_port: int = 0
+    metrics_port: int | None = None
     accelerators: tuple[AcceleratorSpec, ...] = (AcceleratorSpec(),)
     ready_file: Path | None = None
     launcher: Launcher = field(default_factory=LocalLauncher)
+
+
+@dataclass(frozen=True)
+class _Addresses:
+    """HOST:PORT of what is served; `metrics` is None when the plain listener is off."""
+
+    control: str
+    metadata: str
+    metrics: str | None
 
 
 @dataclass
@@ -140,18 +154,18 @@ def _prepare(options: DaemonOptions) -> _Daemon:
 
 
 async def _serve(daemon: _Daemon, stop: asyncio.Event) -> None:
-    async with _endpoints(daemon) as (control, metadata), _background(daemon):
+    async with _endpoints(daemon) as addresses, _background(daemon):
         daemon.fleet.start()
         if not await _ready_before(daemon.fleet, stop):
             return
         daemon.is_ready = True
-        _announce(daemon, control, metadata)
+        _announce(daemon, addresses)
         await stop.wait()
 
 
 @contextlib.asynccontextmanager
-async def _endpoints(daemon: _Daemon) -> AsyncIterator[tuple[str, str]]:
-    """Serve control and metadata; gives HOST:PORT of each."""
+async def _endpoints(daemon: _Daemon) -> AsyncIterator[_Addresses]:
+    """Serve control, metadata and, when wanted, metrics."""
     options = daemon.options
     service = ControlService(
         fleet=daemon.fleet,
@@ -169,8 +183,22 @@ async def _endpoints(daemon: _Daemon) -> AsyncIterator[tuple[str, str]]:
     async with serving(app, options.host, options.port, daemon.tls) as control_port:
         control = endpoint(daemon.advertised, control_port)
         metadata_app = build_metadata_app(daemon.fleet, REGION, f"https://{control}")
-        async with serving(metadata_app, METADATA_HOST, options.metadata_port) as metadata_port:
-            yield control, endpoint(METADATA_HOST, metadata_port)
+        async with (
+            serving(metadata_app, METADATA_HOST, options.metadata_port) as metadata_port,
+            _plain_metrics(daemon) as metrics,
+        ):
+            yield _Addresses(control, endpoint(METADATA_HOST, metadata_port), metrics)
+
+
+@contextlib.asynccontextmanager
+async def _plain_metrics(daemon: _Daemon) -> AsyncIterator[str | None]:
+    """Serve metrics to whoever is on this machine, if the operator wants that; gives HOST:PORT."""
+    port = daemon.options.metrics_port
+    if port is None:
+        yield None
+        return
+    async with serving(build_metrics_app(daemon.fleet), METRICS_HOST, port) as metrics_port:
+        yield endpoint(METRICS_HOST, metrics_port)
 
 
 @contextlib.asynccontextmanager
@@ -239,16 +267,16 @@ async def _ready_before(fleet: Fleet, stop: asyncio.Event) -> bool:
         stopped.cancel()
 
 
-def _announce(daemon: _Daemon, control: str, metadata: str) -> None:
+def _announce(daemon: _Daemon, addresses: _Addresses) -> None:
     """Write the client profile, then the ready file: whoever sees that one can connect."""
-    home, url = daemon.options.home, f"https://{control}"
+    home, url = daemon.options.home, f"https://{addresses.control}"
     if not write_client_profile(home, daemon.identities, url, REGION):
         LOG.warning("the client profile holds no access key: the administrator has none left")
     if daemon.options.ready_file is not None:
-        document = {
+        document: dict[str, object] = {
             "control": url,
             "ca_file": str(home.ca_file),
-            "metadata": f"http://{metadata}",
+            "metadata": f"http://{addresses.metadata}",
             "region": REGION,
             "account": daemon.identities.account,
             "accelerators": [
@@ -261,6 +289,8 @@ def _announce(daemon: _Daemon, control: str, metadata: str) -> None:
                 for one in daemon.fleet.accelerators
             ],
         }
+        if addresses.metrics is not None:
+            document["metrics"] = f"http://{addresses.metrics}/metrics"
         write_private_file(daemon.options.ready_file, (json.dumps(document) + "\n").encode())
     LOG.info("ready: control %s, %d accelerator(s)", url, len(daemon.fleet.accelerators))
 

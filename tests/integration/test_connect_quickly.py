@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from client_runtime.credentials import find_credentials
-from client_runtime.discovery import discover
-from client_runtime.grants import request_grant
+from client_runtime.discovery.credentials import find_credentials
+from client_runtime.discovery.endpoints import discover
+from client_runtime.transport.grants import request_grant
 
 
 @pytest.mark.usefixtures("daemon")
