@@ -58,7 +58,7 @@ def test_a_program_of_its_own(accelerator: Any) -> None:
         [
             sys.executable,
             "-c",
-            "import client_runtime; print(len(client_runtime.discovery.listing()))",
+            "import client_runtime; print(len(client_runtime.accelerators()))",
         ],
         env=accelerator.client_environment(),
         cwd=Path(__file__).parent,
