@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from accel_protocol.errors import ConfigurationError
+from client_runtime.discovery import container_metadata, instance_metadata
 from client_runtime.discovery.bounded_http import ExchangeError
-from client_runtime.discovery.endpoints import container_metadata, instance_metadata
 from client_runtime.discovery.instance_metadata import Attached
 from client_runtime.discovery.profile import PROFILE_NAMES, Profile, home, read_profile
 from client_runtime.discovery.trail import Step, Trail, as_sentence, printable

@@ -9,8 +9,9 @@ from typing import Any
 
 from accel_protocol.errors import ConnectionLostError
 from accel_protocol.sigv4 import AccessKey
+from client_runtime.discovery import visible_devices
 from client_runtime.discovery.credentials import find_credentials
-from client_runtime.discovery.endpoints import Endpoint, discover, visible_devices
+from client_runtime.discovery.endpoints import Endpoint, discover
 from client_runtime.discovery.visible_devices import Known
 from client_runtime.transport import grants
 

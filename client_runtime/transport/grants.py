@@ -16,7 +16,8 @@ from accel_protocol import errors, sigv4
 from accel_protocol.errors import ConfigurationError, ConnectionLostError, PeerIdentityError
 from accel_protocol.limits import PROTOCOL_VERSION
 from accel_protocol.sigv4 import AccessKey
-from client_runtime.discovery.endpoints import Endpoint, visible_devices
+from client_runtime.discovery import visible_devices
+from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.discovery.visible_devices import Known, Question
 
 # Signed: without it, two equal requests within one second would have one signature, and the daemon

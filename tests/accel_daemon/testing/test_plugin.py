@@ -151,7 +151,7 @@ def test_factory(project: pytest.Pytester, notes: Path, tools: Any) -> None:
         import subprocess, sys
         import psutil, pytest
 
-        CODE = "import client_runtime; print(len(client_runtime.discovery.listing()))"
+        CODE = "import client_runtime; print(len(client_runtime.accelerators()))"
         PIDS = []
 
         def listed(daemon):
