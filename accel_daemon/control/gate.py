@@ -169,39 +169,18 @@ def _identify(request: web.Request, body: bytes, permission: Permission, request
         CredentialsError: it could not be proven; audited.
         BusyError: the key made too many changes lately; audited.
     """
-    service = request.app[SERVICE]
-    identities, now = service.identities(), service.now()
-    repeatable = permission.repeatable
-
-    def use_once(access_key_id: str, signature: str) -> None:
-        if repeatable is not None:
-            request.app[SIGNATURES].use(access_key_id, signature, now, repeatable)
-
-    def find_secret(access_key_id: str) -> str | None:
-        found = identities.find_key(access_key_id)
-        return None if found is None else found[1].secret_access_key
-
     try:
-        access_key_id = authenticate(
-            wire_request(request, body),
-            now=now,
-            region=service.region,
-            find_secret=find_secret,
-            use_once=use_once,
-        )
-        found = identities.find_key(access_key_id)
-        if found is None:
-            raise CredentialsError("The access key is unknown.", reason="SIGNATURE_MISMATCH")
+        access_key_id, user = _authenticated(request, body, permission)
     except (BusyError, CredentialsError) as error:
         audit(AuditRecord("", permission.action, "*", False, error.reason, request_id))
         raise
-    user = found[0]
+    service = request.app[SERVICE]
     policies = policies_of(user)
     if policies is None:
         LOG.error("the policies of user %s cannot be understood, so all is denied", user.name)
     return Call(
         service=service,
-        principal=identities.principal(user),
+        principal=service.identities().principal(user),
         access_key_id=access_key_id,
         action=permission.action,
         body=body,
@@ -210,6 +189,32 @@ def _identify(request: web.Request, body: bytes, permission: Permission, request
         source_ip=request.remote,
         is_secure=request.secure,
     )
+
+
+def _authenticated(request: web.Request, body: bytes, permission: Permission) -> tuple[str, User]:
+    """The access key that signed, and whose it is."""
+    service = request.app[SERVICE]
+    identities, now = service.identities(), service.now()
+
+    def use_once(access_key_id: str, signature: str) -> None:
+        if permission.repeatable is not None:
+            request.app[SIGNATURES].use(access_key_id, signature, now, permission.repeatable)
+
+    def find_secret(access_key_id: str) -> str | None:
+        found = identities.find_key(access_key_id)
+        return None if found is None else found[1].secret_access_key
+
+    access_key_id = authenticate(
+        wire_request(request, body),
+        now=now,
+        region=service.region,
+        find_secret=find_secret,
+        use_once=use_once,
+    )
+    found = identities.find_key(access_key_id)
+    if found is None:
+        raise CredentialsError("The access key is unknown.", reason="SIGNATURE_MISMATCH")
+    return access_key_id, found[0]
 
 
 def wire_request(request: web.Request, body: bytes) -> HttpRequest:
