@@ -16,6 +16,10 @@ from typing import Any
 
 import pytest
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a shell's background job inherits it; programs started by tests have to be interruptible.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).resolve().parent.parent
 _OURS = ("ACCEL_", "AWS_", "EI_", "ECS_")
 

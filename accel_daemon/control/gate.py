@@ -20,6 +20,7 @@ from accel_daemon.control.audit import AuditRecord, audit
 from accel_daemon.control.error_answers import REQUEST_ID_HEADER, error_answer
 from accel_daemon.control.service import SERVICE, Call, policies_of, set_call
 from accel_daemon.iam.authentication import authenticate
+from accel_daemon.iam.principals import User
 from accel_daemon.iam.replays import SignatureMemory
 from accel_protocol.errors import (
     AcceleratorError,
