@@ -9,6 +9,7 @@ import re
 import resource
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -128,8 +129,10 @@ def test_daemon_command_names_the_extra() -> None:
 
 def test_only_our_own_names_are_installed() -> None:
     """The wheel installs no generic top-level names."""
-    files = importlib.metadata.files("elastic-accelerator") or []
-    tops = {file.parts[0] for file in files if file.suffix == ".py"}
+    # What is installed, and not what a build left in the checkout.
+    installed = {"name": "elastic-accelerator", "path": [sysconfig.get_path("purelib")]}
+    (distribution,) = importlib.metadata.distributions(**installed)
+    tops = {file.parts[0] for file in distribution.files or [] if file.suffix == ".py"}
 
     assert tops == {"accel_daemon", "accel_protocol", "client_runtime", "ei_for_tf"}
     assert os.environ["ACCEL_DAEMON"]
