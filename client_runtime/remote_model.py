@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 
@@ -13,7 +12,6 @@ from client_runtime.models.model import Model
 from client_runtime.transport.attachment import Attachment
 from client_runtime.transport.exchange import Answer, Call, Cancellation
 
-_log = logging.getLogger(__name__)
 _MISSING_ATTEMPTS = 3
 
 
