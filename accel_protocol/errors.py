@@ -290,6 +290,12 @@ REASONS: Mapping[str, Row] = {
         403,
         "Sign each request anew; a signed random header, as X-Accel-Nonce, keeps equal ones apart.",
     ),
+    "CREDENTIALS_EXPIRED": Row(
+        CredentialsError,
+        Status.UNAUTHENTICATED,
+        403,
+        "Get new temporary credentials, from where these came from.",
+    ),
     "CLOCK_SKEW": Row(
         CredentialsError,
         Status.UNAUTHENTICATED,
