@@ -90,7 +90,7 @@ class Gate:
         if ticket is None or ticket.expires_at <= now:
             self._good.pop(token, None)
             ticket = self._verifier.verify(token, now)
-        if {ticket.access_key_id, ticket.principal} & self._revoked:
+        if ticket.ends_with(self._revoked):
             raise CredentialsError("The key of this ticket was revoked.", reason="TICKET_REVOKED")
         self._check_tenant(ticket)
         if len(self._good) >= _KEPT_TICKETS:
@@ -113,9 +113,7 @@ class Gate:
         self._revoked.update(names)
         self._good.clear()
         error = CredentialsError("The key of this ticket was revoked.", reason="TICKET_REVOKED")
-        self.streams.end(
-            lambda ticket: bool({ticket.access_key_id, ticket.principal} & self._revoked), error
-        )
+        self.streams.end(lambda ticket: ticket.ends_with(self._revoked), error)
 
 
 class OpenStreams:

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from aiohttp import web
 
 from accel_daemon.control.service import Call, call_of
-from accel_daemon.iam.tickets import MAX_TICKET_SECONDS
 from accel_daemon.supervisor.accelerator_process import AcceleratorProcess
 from accel_daemon.supervisor.fleet import Selector
 from accel_daemon.supervisor.life_cycle import State
@@ -215,13 +214,15 @@ def _unavailable(accelerator: AcceleratorProcess) -> AcceleratorError:
 
 
 def _answer(call: Call, accelerator: AcceleratorProcess) -> dict[str, object]:
+    seconds = call.ticket_seconds
     ticket = call.service.tickets.issue(
         call.principal,
         accelerator.id,
         call.access_key_id,
         accelerator.tenancy.number,
         call.service.now().timestamp(),
-        MAX_TICKET_SECONDS,
+        seconds,
+        parents=call.caller.parents,
     )
     call.audit(accelerator.id, allowed=True, reason="A ticket was issued.")
     return {
@@ -233,7 +234,7 @@ def _answer(call: Call, accelerator: AcceleratorProcess) -> dict[str, object]:
             "serverName": accelerator.id,
         },
         "ticket": ticket,
-        "ticketExpiresIn": MAX_TICKET_SECONDS,
+        "ticketExpiresIn": seconds,
         "principal": call.principal.arn,
         "requestId": call.request_id,
     }

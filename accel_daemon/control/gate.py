@@ -18,9 +18,10 @@ from aiohttp import web
 
 from accel_daemon.control.audit import AuditRecord, audit
 from accel_daemon.control.error_answers import REQUEST_ID_HEADER, error_answer
-from accel_daemon.control.service import SERVICE, Call, policies_of, set_call
+from accel_daemon.control.service import SERVICE, Call, set_call
+from accel_daemon.iam.authentication import SERVICE as EI_SERVICE
 from accel_daemon.iam.authentication import authenticate
-from accel_daemon.iam.principals import User
+from accel_daemon.iam.identification import Caller, identify
 from accel_daemon.iam.replays import SignatureMemory
 from accel_protocol.errors import (
     AcceleratorError,
@@ -57,11 +58,13 @@ class Permission:
         scope: what the policies are asked about.
         repeatable: how long the very same signed request may come again; None for as long as its
             signature is good, which is right for what changes nothing.
+        service: that requests are signed for.
     """
 
     action: str
     scope: Scope = Scope.DAEMON
     repeatable: timedelta | None = None
+    service: str = EI_SERVICE
 
 
 PUBLIC = None
@@ -171,31 +174,32 @@ def _identify(request: web.Request, body: bytes, permission: Permission, request
         BusyError: the key made too many changes lately; audited.
     """
     try:
-        access_key_id, user = _authenticated(request, body, permission)
+        caller = _authenticated(request, body, permission)
     except (BusyError, CredentialsError) as error:
         audit(AuditRecord("", permission.action, "*", False, error.reason, request_id))
         raise
     service = request.app[SERVICE]
-    policies = policies_of(user)
-    if policies is None:
-        LOG.error("the policies of user %s cannot be understood, so all is denied", user.name)
+    policy_set = caller.policy_set(service.identities())
+    rules = policy_set.rules()
+    if rules is None:
+        LOG.error("policies of %s cannot be understood, so all is denied", caller.principal.arn)
     return Call(
         service=service,
-        principal=service.identities().principal(user),
-        access_key_id=access_key_id,
+        caller=caller,
         action=permission.action,
         body=body,
         request_id=request_id,
-        policies=policies or (),
+        policy_set=policy_set,
+        rules=rules,
         source_ip=request.remote,
         is_secure=request.secure,
     )
 
 
-def _authenticated(request: web.Request, body: bytes, permission: Permission) -> tuple[str, User]:
-    """The access key that signed, and whose it is."""
+def _authenticated(request: web.Request, body: bytes, permission: Permission) -> Caller:
+    """Who signed."""
     service = request.app[SERVICE]
-    identities, now = service.identities(), service.now()
+    identities, now, sessions = service.identities(), service.now(), service.sessions
 
     def use_once(access_key_id: str, signature: str) -> None:
         if permission.repeatable is not None:
@@ -205,17 +209,20 @@ def _authenticated(request: web.Request, body: bytes, permission: Permission) ->
         found = identities.find_key(access_key_id)
         return None if found is None else found[1].secret_access_key
 
-    access_key_id = authenticate(
+    def find_session_secret(access_key_id: str, token: str) -> str | None:
+        session = sessions.unseal(access_key_id, token)
+        return None if session is None else session.secret_access_key
+
+    signer = authenticate(
         wire_request(request, body),
         now=now,
         region=service.region,
+        service=permission.service,
         find_secret=find_secret,
+        find_session_secret=find_session_secret,
         use_once=use_once,
     )
-    found = identities.find_key(access_key_id)
-    if found is None:
-        raise CredentialsError("The access key is unknown.", reason="SIGNATURE_MISMATCH")
-    return access_key_id, found[0]
+    return identify(signer, identities, sessions, now)
 
 
 def wire_request(request: web.Request, body: bytes) -> HttpRequest:

@@ -10,11 +10,15 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from accel_daemon.control.audit import AuditRecord, audit
-from accel_daemon.iam.policy import AccessRequest, Policy, evaluate, parse_policy
-from accel_daemon.iam.principals import Identities, Principal, User
-from accel_daemon.iam.tickets import TicketSigner
+from accel_daemon.iam.callers import AnyPrincipal
+from accel_daemon.iam.identification import Caller
+from accel_daemon.iam.policy_set import PolicySet, Rules
+from accel_daemon.iam.principals import Identities
+from accel_daemon.iam.request_context import AccessRequest
+from accel_daemon.iam.sessions import SessionIssuer
+from accel_daemon.iam.tickets import MAX_TICKET_SECONDS, TicketSigner
 from accel_daemon.supervisor.fleet import Fleet
-from accel_protocol.errors import AccessDeniedError, CallError, ConfigurationError
+from accel_protocol.errors import AccessDeniedError, CallError
 
 ANY_RESOURCE = "*"
 
@@ -28,6 +32,7 @@ class ControlService:
         identities: gives the users and keys that hold now.
         refresh_identities: looks for changes, so that a key works as soon as it was made.
         tickets: signs tickets.
+        sessions: issues and opens session tokens.
         region: the only region that requests may be signed for.
         is_ready: whether every accelerator was ready once.
         now: the present time, aware.
@@ -42,6 +47,7 @@ class ControlService:
     now: Callable[[], datetime]
     body_seconds: float = 10.0
     refresh_identities: Callable[[], Awaitable[None]] | None = None
+    sessions: SessionIssuer = field(default_factory=SessionIssuer.generate)
 
     def accelerator_arn(self, accelerator_id: str) -> str:
         """The resource that policies name."""
@@ -55,26 +61,46 @@ class Call:
     """One request whose caller is known.
 
     Attributes:
-        principal: who calls.
-        access_key_id: which key signed.
+        caller: who calls, and with which key.
         action: what this route is about.
         body: the exact bytes.
         request_id: also in the answer.
         source_ip: where the connection came from; None when it is gone already.
         is_secure: whether the request came over TLS.
+        policy_set: the documents that limit the caller, and
+        rules: what they mean; None when one cannot be understood, which denies all.
         evaluations: how often the policies were asked.
     """
 
     service: ControlService
-    principal: Principal
-    access_key_id: str
+    caller: Caller
     action: str
     body: bytes
     request_id: str
-    policies: tuple[Policy, ...] = field(repr=False, default=())
+    policy_set: PolicySet = field(repr=False, default=PolicySet())
+    rules: Rules | None = field(repr=False, default=None)
     source_ip: str | None = None
     is_secure: bool = False
     evaluations: int = 0
+
+    @property
+    def principal(self) -> AnyPrincipal:
+        """Who calls."""
+        return self.caller.principal
+
+    @property
+    def access_key_id(self) -> str:
+        """Which key signed."""
+        return self.caller.access_key_id
+
+    @property
+    def ticket_seconds(self) -> int:
+        """How long a ticket may be good: not longer than the session that asks for it."""
+        session = self.caller.session
+        if session is None:
+            return MAX_TICKET_SECONDS
+        left = session.expires_at - int(self.service.now().timestamp())
+        return max(1, min(MAX_TICKET_SECONDS, left))
 
     def allows(self, accelerator_id: str | None = None) -> bool:
         """Ask the policies about this call's action on an accelerator; None: on no resource.
@@ -82,15 +108,31 @@ class Call:
         The answer is audited.
         """
         if accelerator_id is None:
-            resource = ANY_RESOURCE
-        else:
-            resource = self.service.accelerator_arn(accelerator_id)
+            return self.allows_on(ANY_RESOURCE, ANY_RESOURCE)
+        resource = self.service.accelerator_arn(accelerator_id)
+        return self.allows_on(resource, accelerator_id, self.condition_keys(accelerator_id))
+
+    def allows_on(
+        self, resource_arn: str, audited: str, context: Mapping[str, str] | None = None
+    ) -> bool:
+        """Ask the policies about this call's action on any resource.
+
+        The answer is audited, with `audited` as what it was about.
+        """
         self.evaluations += 1
-        context = self.condition_keys(accelerator_id)
-        asked = AccessRequest(self.principal, self.action, resource, context)
-        decision = evaluate(self.policies, asked)
-        self.audit(accelerator_id or ANY_RESOURCE, allowed=decision.allowed, reason=decision.why)
+        if self.rules is None:
+            self.audit(audited, allowed=False, reason="The policies cannot be understood.")
+            return False
+        context = self.condition_keys(None) if context is None else context
+        asked = AccessRequest(self.principal, self.action, resource_arn, context)
+        decision = self.rules.decide(asked)
+        self.audit(audited, allowed=decision.allowed, reason=decision.why)
         return decision.allowed
+
+    def allows_without_policies(self, reason: str) -> None:
+        """Note, and audit, that no policy can forbid this call's action."""
+        self.evaluations += 1
+        self.audit(ANY_RESOURCE, allowed=True, reason=reason)
 
     def condition_keys(self, accelerator_id: str | None) -> Mapping[str, str]:
         """What policies may ask about this request, besides who calls.
@@ -105,6 +147,9 @@ class Call:
         }
         if self.source_ip is not None:
             known["aws:SourceIp"] = self.source_ip
+        if self.caller.session is not None:
+            issued = datetime.fromtimestamp(self.caller.session.issued_at, UTC)
+            known["aws:TokenIssueTime"] = issued.isoformat(timespec="seconds")
         for one in self.service.fleet.accelerators:
             if one.id == accelerator_id:
                 known["elastic-inference:AcceleratorType"] = one.placement.spec.type
@@ -149,14 +194,6 @@ class Call:
 
 SERVICE = web.AppKey("service", ControlService)
 _CALL = "accel.call"
-
-
-def policies_of(user: User) -> tuple[Policy, ...] | None:
-    """A user's policies; None when one of them cannot be understood, which then denies all."""
-    try:
-        return tuple(parse_policy(document) for document in user.policies)
-    except ConfigurationError:
-        return None
 
 
 def set_call(request: web.Request, call: Call) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from accel_protocol.errors import ConfigurationError
@@ -78,6 +79,16 @@ class AssumedRole:
 
 
 AnyPrincipal = Principal | AssumedRole
+
+
+def read_principal(members: Mapping[str, str]) -> AnyPrincipal:
+    """A principal from the members that dataclasses.asdict gave of it.
+
+    Raises:
+        ConfigurationError: one of them is malformed.
+        TypeError: they are not those of a principal.
+    """
+    return AssumedRole(**members) if "role" in members else Principal(**members)
 
 
 def user_arn(account: str, name: str) -> str:

@@ -18,6 +18,8 @@ from accel_protocol.errors import CredentialsError
 from accel_protocol.sigv4 import HttpRequest
 
 MAX_AUTHORIZATION_CHARACTERS = 4096
+# A session token stands in it.
+MAX_QUERY_CHARACTERS = 7000
 MAX_PRESIGNED_SECONDS = 900
 
 _PARAMETERS = (
@@ -136,7 +138,7 @@ def _presigned_parameters(query: str) -> Mapping[str, str]:
 
 
 def _read_presigned(query: str, parameters: Mapping[str, str], headers: Mapping[str, str]) -> Claim:
-    if len(query) > MAX_AUTHORIZATION_CHARACTERS:
+    if len(query) > MAX_QUERY_CHARACTERS:
         raise invalid("The presigned query is too long.")
     if any(name not in parameters for name in _PARAMETERS):
         raise invalid("The presigned query is not complete.")

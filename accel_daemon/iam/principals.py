@@ -73,7 +73,7 @@ class Key:
         """Refuse a key that could not have been issued."""
         require(_KEY_ID, self.access_key_id, "An access key id is 16 to 128 letters or digits")
         require(_SECRET, self.secret_access_key, "A secret is 16 to 128 printable characters")
-        if self.access_key_id.startswith(TEMPORARY_PREFIX):
+        if is_temporary(self.access_key_id):
             raise malformed(f"Only temporary access keys begin with {TEMPORARY_PREFIX}")
         if not _is_aware_iso_time(self.created):
             raise malformed("An access key's `created` is an ISO 8601 time with its zone")
@@ -336,6 +336,11 @@ def new_key_id(prefix: str, choice: Callable[[str], str] = secrets.choice) -> st
 def new_secret(choice: Callable[[str], str] = secrets.choice) -> str:
     """A secret of 40 random letters and digits."""
     return "".join(choice(_SECRET_ALPHABET) for _ in range(40))
+
+
+def is_temporary(access_key_id: str) -> bool:
+    """Whether an access key needs a session token: its form says so, to everyone."""
+    return access_key_id.startswith(TEMPORARY_PREFIX)
 
 
 def new_role_id(choice: Callable[[str], str] = secrets.choice) -> str:

@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from accel_daemon.iam.authentication import unknown_key
 from accel_daemon.iam.callers import AnyPrincipal, AssumedRole, Principal
 from accel_daemon.iam.policy_set import Document, PolicySet
 from accel_daemon.iam.principals import (
@@ -170,10 +171,7 @@ class SessionIssuer:
         """
         session = self.unseal(access_key_id, token)
         if session is None or not session.is_alive(identities):
-            raise CredentialsError(
-                "The session token is not good, or what it was issued for is gone.",
-                reason="SIGNATURE_MISMATCH",
-            )
+            raise unknown_key()
         if now.timestamp() >= session.expires_at:
             raise CredentialsError(
                 "The temporary credentials have expired.", reason="CREDENTIALS_EXPIRED"
@@ -217,11 +215,6 @@ class SessionIssuer:
             issued_at=datetime.fromtimestamp(session.issued_at, UTC),
             expires_at=datetime.fromtimestamp(session.expires_at, UTC),
         )
-
-
-def is_temporary(access_key_id: str) -> bool:
-    """Whether an access key needs a session token: its form says so, to everyone."""
-    return access_key_id.startswith(TEMPORARY_PREFIX)
 
 
 def _session(

@@ -10,7 +10,7 @@ here has to be exact.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from accel_daemon.iam.principals import Principal
+from accel_daemon.iam.callers import AnyPrincipal
 from accel_protocol.errors import ConfigurationError, CredentialsError
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Ticket:
         account: its 12-digit account.
         accelerator_id: the only accelerator it is good for.
         access_key_id: which key asked for it; revoking that key revokes the ticket.
+        parents: for a temporary key, the access key and the roles (by id) that it goes back to;
+            revoking one of them revokes the ticket as well.
         tenancy: the accelerator's tenancy at the time it was issued.
         issued_at: seconds since the epoch.
         expires_at: seconds since the epoch; from then on it is refused.
@@ -67,6 +69,11 @@ class Ticket:
     issued_at: int
     expires_at: int
     ticket_id: str
+    parents: tuple[str, ...] = ()
+
+    def ends_with(self, names: Collection[str]) -> bool:
+        """Whether one of these revoked access keys, roles and principals ends the ticket."""
+        return any(one in names for one in (self.access_key_id, self.principal, *self.parents))
 
 
 @dataclass(frozen=True)
@@ -82,14 +89,18 @@ class TicketSigner:
 
     def issue(
         self,
-        principal: Principal,
+        principal: AnyPrincipal,
         accelerator_id: str,
         access_key_id: str,
         tenancy: int,
         now: float,
         seconds: int = MAX_TICKET_SECONDS,
+        *,
+        parents: tuple[str, ...] = (),
     ) -> str:
         """A token for one accelerator, good from `now` (seconds since the epoch) for `seconds`.
+
+        `parents` are what a temporary access key goes back to.
 
         Raises:
             ConfigurationError: `seconds` is not within 1 to MAX_TICKET_SECONDS.
@@ -106,6 +117,7 @@ class TicketSigner:
             "sub": principal.arn,
             "account": principal.account,
             "akid": access_key_id,
+            "parents": list(parents),
             "tenancy": tenancy,
             "iat": issued_at,
             "exp": issued_at + seconds,
@@ -181,6 +193,7 @@ def _read_claims(claims: Mapping[str, object]) -> Ticket:
         issued_at=_number(claims, "iat"),
         expires_at=_number(claims, "exp"),
         ticket_id=_text(claims, "jti"),
+        parents=_texts(claims, "parents"),
     )
 
 
@@ -189,6 +202,13 @@ def _text(claims: Mapping[str, object], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise _invalid(f"The ticket's claim {name} is missing or malformed.")
     return value
+
+
+def _texts(claims: Mapping[str, object], name: str) -> tuple[str, ...]:
+    values = claims.get(name)
+    if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
+        raise _invalid(f"The ticket's claim {name} is missing or malformed.")
+    return tuple(values)
 
 
 def _number(claims: Mapping[str, object], name: str) -> int:

@@ -29,6 +29,7 @@ from accel_daemon.control.tag_store import TagStore
 from accel_daemon.control.tags import TAGS
 from accel_daemon.home import Home, make_private_folder, write_private_file
 from accel_daemon.iam.principals import Identities
+from accel_daemon.iam.sessions import SessionIssuer
 from accel_daemon.iam.tickets import TicketSigner
 from accel_daemon.pki.authority import Authority
 from accel_daemon.pki.files import load_or_create_authority
@@ -38,7 +39,8 @@ from accel_daemon.supervisor.addresses import advertised_host, endpoint
 from accel_daemon.supervisor.client_profile import prepare_identities, write_client_profile
 from accel_daemon.supervisor.fleet import Fleet, Listening, build_fleet
 from accel_daemon.supervisor.launcher import Launcher, LocalLauncher
-from accel_daemon.supervisor.revocations import removed_keys
+from accel_daemon.supervisor.revocations import removed_keys, removed_roles
+from accel_daemon.supervisor.session_key import load_or_create_session_key
 from accel_protocol.errors import ConfigurationError
 
 LOG = logging.getLogger("accel.supervisor")
@@ -97,6 +99,7 @@ class _Daemon:
     store: IdentityStore
     identities: Identities
     tickets: TicketSigner
+    sessions: SessionIssuer
     fleet: Fleet
     tls: ssl.SSLContext = field(default_factory=server_context)
     is_ready: bool = False
@@ -150,7 +153,8 @@ def _prepare(options: DaemonOptions) -> _Daemon:
     )
     trust = Trust(authority, tickets.public_key_pem())
     fleet = build_fleet(home, options.accelerators, listening, trust, options.launcher)
-    return _Daemon(options, authority, store, identities, tickets, fleet)
+    sessions = load_or_create_session_key(home.session_key)
+    return _Daemon(options, authority, store, identities, tickets, sessions, fleet)
 
 
 async def _serve(daemon: _Daemon, stop: asyncio.Event) -> None:
@@ -172,6 +176,7 @@ async def _endpoints(daemon: _Daemon) -> AsyncIterator[_Addresses]:
         identities=lambda: daemon.identities,
         refresh_identities=lambda: _refresh_identities(daemon),
         tickets=daemon.tickets,
+        sessions=daemon.sessions,
         region=REGION,
         is_ready=lambda: daemon.is_ready,
         now=lambda: datetime.now(UTC),
@@ -231,12 +236,15 @@ async def _refresh_identities(daemon: _Daemon) -> None:
 
 
 async def _adopt(daemon: _Daemon, identities: Identities) -> None:
-    gone = removed_keys(daemon.identities, identities)
+    keys = removed_keys(daemon.identities, identities)
+    roles = removed_roles(daemon.identities, identities)
     daemon.identities = identities
-    for access_key_id in sorted(gone):
+    for access_key_id in sorted(keys):
         audit(AuditRecord(access_key_id, "revoke", "*", True, "The key was removed.", ""))
-    if gone:
-        await daemon.fleet.revoke(gone, ())
+    for role_id in sorted(roles):
+        audit(AuditRecord(role_id, "revoke", "*", True, "The role was removed.", ""))
+    if keys or roles:
+        await daemon.fleet.revoke(keys | roles, ())
 
 
 async def _renew_leaves(daemon: _Daemon) -> None:
