@@ -16,6 +16,7 @@ from enum import Enum
 
 from aiohttp import web
 
+from accel_daemon.control import security_token_answers
 from accel_daemon.control.audit import AuditRecord, audit
 from accel_daemon.control.error_answers import REQUEST_ID_HEADER, error_answer
 from accel_daemon.control.service import SERVICE, Call, set_call
@@ -47,6 +48,7 @@ class Scope(Enum):
 
     DAEMON = "the daemon; the gate asks"
     ACCELERATOR = "an accelerator that the handler finds out; the handler asks"
+    ROLE = "a role, or nothing, as the form says; the handler asks"
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,11 @@ class Permission:
 PUBLIC = None
 SIGNATURES = web.AppKey("signatures", SignatureMemory)
 
+STS = "sts"
 ONCE = timedelta(0)
 # An SDK that got no answer repeats the request, within one second with the same signature, and a
-# script may tag, untag and tag in one second. A replay later than that could undo another change.
+# script may tag, untag and tag in one second. A replay later than that could undo another change,
+# or get credentials that were meant for another.
 SHORTLY = timedelta(seconds=2)
 
 PERMISSIONS: Mapping[tuple[str, str], Permission | None] = {
@@ -81,6 +85,7 @@ PERMISSIONS: Mapping[tuple[str, str], Permission | None] = {
     ("GET", "/metrics"): Permission("elastic-inference:GetMetrics"),
     ("GET", "/status"): Permission("elastic-inference:GetStatus"),
     ("POST", "/connect"): Permission("elastic-inference:Connect", Scope.ACCELERATOR, ONCE),
+    ("POST", "/"): Permission("sts:*", Scope.ROLE, SHORTLY, STS),
     ("GET", "/describe-accelerator-types"): Permission(
         "elastic-inference:DescribeAcceleratorTypes"
     ),
@@ -108,13 +113,14 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = await _admit(request, handler, request_id)
     except AcceleratorError as error:
         LOG.info("%s %s: %s", request_id, _route_name(request), error.reason)
-        return error_answer(error, request_id)
+        return _refusal(request, error, request_id)
     except web.HTTPException as error:
         LOG.info("%s %s: HTTP %d", request_id, _route_name(request), error.status)
-        return error_answer(_of_http(error), request_id)
+        return _refusal(request, _of_http(error), request_id)
     except Exception:
         LOG.exception("%s %s: a defect", request_id, _route_name(request))
-        return error_answer(InternalError("The daemon failed at this request."), request_id)
+        defect = InternalError("The daemon failed at this request.")
+        return _refusal(request, defect, request_id)
     answer.headers[REQUEST_ID_HEADER] = request_id
     return answer
 
@@ -134,6 +140,13 @@ async def _admit(request: web.Request, handler: Handler, request_id: str) -> web
     if not call.evaluations:
         raise InternalError("The daemon did not ask the policies about this request.")
     return answer
+
+
+def _refusal(request: web.Request, error: AcceleratorError, request_id: str) -> web.Response:
+    """The answer about an error, in the form that the route's clients read."""
+    permission = PERMISSIONS.get((request.method, request.path))
+    is_sts = permission is not None and permission.service == STS
+    return (security_token_answers.failure if is_sts else error_answer)(error, request_id)
 
 
 def _permission(request: web.Request) -> Permission | None:

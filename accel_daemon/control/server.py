@@ -20,6 +20,7 @@ from accel_daemon.control.connect import connect
 from accel_daemon.control.describe import describe_accelerators
 from accel_daemon.control.gate import MAX_BODY_BYTES, SIGNATURES, gate
 from accel_daemon.control.metrics import metrics
+from accel_daemon.control.security_tokens import security_tokens
 from accel_daemon.control.service import SERVICE, ControlService
 from accel_daemon.control.status import healthz, status
 from accel_daemon.control.tags import list_tags, tag, untag
@@ -45,6 +46,7 @@ def build_app(service: ControlService) -> web.Application:
     app.router.add_get("/healthz", healthz, allow_head=False)
     app.router.add_get("/metrics", metrics, allow_head=False)
     app.router.add_get("/status", status, allow_head=False)
+    app.router.add_post("/", security_tokens)
     app.router.add_post("/connect", connect)
     app.router.add_get("/describe-accelerator-types", describe_accelerator_types, allow_head=False)
     app.router.add_post("/describe-accelerator-offerings", describe_accelerator_offerings)

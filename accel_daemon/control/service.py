@@ -11,6 +11,7 @@ from aiohttp import web
 
 from accel_daemon.control.audit import AuditRecord, audit
 from accel_daemon.iam.callers import AnyPrincipal
+from accel_daemon.iam.evaluation import Decision
 from accel_daemon.iam.identification import Caller
 from accel_daemon.iam.policy_set import PolicySet, Rules
 from accel_daemon.iam.principals import Identities
@@ -108,26 +109,20 @@ class Call:
         The answer is audited.
         """
         if accelerator_id is None:
-            return self.allows_on(ANY_RESOURCE, ANY_RESOURCE)
-        resource = self.service.accelerator_arn(accelerator_id)
-        return self.allows_on(resource, accelerator_id, self.condition_keys(accelerator_id))
+            resource = ANY_RESOURCE
+        else:
+            resource = self.service.accelerator_arn(accelerator_id)
+        decision = self.decide(resource, self.condition_keys(accelerator_id))
+        self.audit(accelerator_id or ANY_RESOURCE, allowed=decision.allowed, reason=decision.why)
+        return decision.allowed
 
-    def allows_on(
-        self, resource_arn: str, audited: str, context: Mapping[str, str] | None = None
-    ) -> bool:
-        """Ask the policies about this call's action on any resource.
-
-        The answer is audited, with `audited` as what it was about.
-        """
+    def decide(self, resource_arn: str, context: Mapping[str, str]) -> Decision:
+        """What the policies say about this call's action; the caller of this audits it."""
         self.evaluations += 1
         if self.rules is None:
-            self.audit(audited, allowed=False, reason="The policies cannot be understood.")
-            return False
-        context = self.condition_keys(None) if context is None else context
+            return Decision(False, False, None, "The policies cannot be understood.")
         asked = AccessRequest(self.principal, self.action, resource_arn, context)
-        decision = self.rules.decide(asked)
-        self.audit(audited, allowed=decision.allowed, reason=decision.why)
-        return decision.allowed
+        return self.rules.decide(asked)
 
     def allows_without_policies(self, reason: str) -> None:
         """Note, and audit, that no policy can forbid this call's action."""

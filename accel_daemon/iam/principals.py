@@ -275,6 +275,13 @@ class Identities:
             raise malformed("Users are in this group; remove them from it first")
         return replace(self, groups=tuple(group for group in self.groups if group.name != name))
 
+    def with_changed_group(self, changed: Group) -> Identities:
+        """With another group in the place of that of its name; ConfigurationError without one."""
+        if self.find_group(changed.name) is None:
+            raise malformed("There is no group of this name")
+        groups = (changed if one.name == changed.name else one for one in self.groups)
+        return replace(self, groups=tuple(groups))
+
     def with_member(self, group: str, user: str) -> Identities:
         """With a user in a group.
 
@@ -294,6 +301,14 @@ class Identities:
     def with_role(self, role: Role) -> Identities:
         """With one more role; ConfigurationError when its name or id is taken."""
         return replace(self, roles=(*self.roles, role))
+
+    def with_changed_role(self, name: str, change: Callable[[Role], Role]) -> Identities:
+        """With another role in a role's place; ConfigurationError when there is no such role."""
+        role = self.find_role(name)
+        if role is None:
+            raise malformed("There is no role of this name")
+        changed = change(role)
+        return replace(self, roles=tuple(changed if one is role else one for one in self.roles))
 
     def without_role(self, name: str) -> Identities:
         """Without a role, which ends its sessions, and without the trust that others have in it.
