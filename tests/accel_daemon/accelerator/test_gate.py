@@ -31,6 +31,8 @@ ALICE = Principal("alice", "123456789012")
 BOB = Principal("bob", "123456789012")
 KEY = "AKIATESTTESTTESTTEST"
 OTHER_KEY = "AKIAOTHEROTHEROTHER2"
+# Key and role behind it, as if it was a temporary key.
+PARENTS = ("AKIAPARENTPARENTPAR2", "AROA" + "R" * 17)
 SIGNER = TicketSigner.generate()
 RUN = METHODS["Run"].path
 
@@ -54,7 +56,7 @@ def token(
     accelerator: str = "eia-1",
 ) -> str:
     """A ticket as the supervisor issues it."""
-    return SIGNER.issue(principal, accelerator, key, tenancy, NOW, seconds)
+    return SIGNER.issue(principal, accelerator, key, tenancy, NOW, seconds, parents=PARENTS)
 
 
 def gate(clock: Clock | None = None, limits: Limits = DEFAULT_LIMITS) -> Gate:
@@ -215,10 +217,10 @@ def test_a_refused_ticket_makes_no_tenant() -> None:
     admit(subject, token(ALICE))
 
 
-@pytest.mark.parametrize("name", [KEY, ALICE.arn])
+@pytest.mark.parametrize("name", [KEY, ALICE.arn, *PARENTS])
 @pytest.mark.parametrize("seen", [True, False], ids=["seen before", "new"])
 def test_a_revoked_ticket_is_refused(name: str, seen: bool) -> None:
-    """By its key or by its principal, whether the gate knew the ticket or not."""
+    """By its key, what is behind it, or its principal, whether the gate knew the ticket or not."""
     subject, ticket = gate(), token()
     if seen:
         admit(subject, ticket)
@@ -275,10 +277,10 @@ async def ending(task: asyncio.Task[None]) -> str:
     return caught.value.reason
 
 
-@pytest.mark.parametrize("name", [KEY, ALICE.arn])
+@pytest.mark.parametrize("name", [KEY, ALICE.arn, *PARENTS])
 @pytest.mark.parametrize("busy", [False, True])
 def test_revoking_ends_open_streams(name: str, busy: bool) -> None:
-    """By key and by principal, also in the middle of a call."""
+    """By key, what is behind it, and principal, also in the middle of a call."""
 
     async def work() -> None:
         subject = gate()
