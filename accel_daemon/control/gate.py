@@ -24,6 +24,7 @@ from accel_daemon.iam.authentication import SERVICE as EI_SERVICE
 from accel_daemon.iam.authentication import authenticate
 from accel_daemon.iam.identification import Caller, identify
 from accel_daemon.iam.replays import SignatureMemory
+from accel_daemon.iam.sessions import Session
 from accel_protocol.errors import (
     AcceleratorError,
     AccessDeniedError,
@@ -214,9 +215,14 @@ def _authenticated(request: web.Request, body: bytes, permission: Permission) ->
     service = request.app[SERVICE]
     identities, now, sessions = service.identities(), service.now(), service.sessions
 
+    opened: dict[str, Session] = {}
+
     def use_once(access_key_id: str, signature: str) -> None:
         if permission.repeatable is not None:
-            request.app[SIGNATURES].use(access_key_id, signature, now, permission.repeatable)
+            # Sessions count for what they go back to: who gets many gets no more room.
+            session = opened.get(access_key_id)
+            holder = access_key_id if session is None else session.parents[0]
+            request.app[SIGNATURES].use(holder, signature, now, permission.repeatable)
 
     def find_secret(access_key_id: str) -> str | None:
         found = identities.find_key(access_key_id)
@@ -224,7 +230,10 @@ def _authenticated(request: web.Request, body: bytes, permission: Permission) ->
 
     def find_session_secret(access_key_id: str, token: str) -> str | None:
         session = sessions.unseal(access_key_id, token)
-        return None if session is None else session.secret_access_key
+        if session is None:
+            return None
+        opened[access_key_id] = session
+        return session.secret_access_key
 
     signer = authenticate(
         wire_request(request, body),

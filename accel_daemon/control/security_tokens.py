@@ -40,8 +40,9 @@ MAX_USER_SECONDS = 129_600
 DEFAULT_USER_SECONDS = 43_200
 
 _MAX_PARAMETERS = 32
+# One spelling for one role: policies are asked about the ARN as it was sent.
 _ROLE_ARN = re.compile(
-    r"arn:aws[a-z-]{0,20}:iam::(?P<account>[0-9]{12}):role/(?P<name>[A-Za-z0-9+=,.@_-]{1,64})"
+    r"arn:aws:iam::(?P<account>[0-9]{12}):role/(?P<name>[A-Za-z0-9+=,.@_-]{1,64})"
 )
 _SECONDS = re.compile(r"[0-9]{1,6}")
 

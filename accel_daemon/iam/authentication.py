@@ -73,12 +73,7 @@ def authenticate(
         CredentialsError: MISSING_CREDENTIALS, INVALID_CREDENTIALS, CLOCK_SKEW (fields
             "server_time", "skew_seconds") or SIGNATURE_MISMATCH, or what `use_once` raised.
     """
-    _check_text(request)
-    headers = _single_headers(request)
-    claim = read_claim(request, headers)
-    _check_scope(claim, region, service)
-    _check_signed_headers(claim, headers)
-    payload_hash = _check_body(request, headers)
+    claim, payload_hash = _read(request, region, service)
     _check_token_goes_with_key(claim, find_session_secret is not None)
     _check_clock(claim, now, max_skew)
     if claim.session_token is None or find_session_secret is None:
@@ -89,6 +84,16 @@ def authenticate(
     if use_once is not None:
         use_once(claim.access_key_id, claim.signature)
     return Signer(claim.access_key_id, claim.session_token)
+
+
+def _read(request: HttpRequest, region: str, service: str) -> tuple[Claim, str]:
+    """The claim, which does not contradict its request, and the digest of the body."""
+    _check_text(request)
+    headers = _single_headers(request)
+    claim = read_claim(request, headers)
+    _check_scope(claim, region, service)
+    _check_signed_headers(claim, headers)
+    return claim, _check_body(request, headers)
 
 
 def _check_token_goes_with_key(claim: Claim, are_tokens_known: bool) -> None:

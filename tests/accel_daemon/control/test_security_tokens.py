@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -13,14 +14,21 @@ from urllib.parse import urlencode
 import botocore.session
 import jwt
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from accel_daemon.control.gate import SIGNATURES
 from accel_daemon.control.identity_store import IdentityStore
+from accel_daemon.control.server import build_app
+from accel_daemon.control.service import ControlService
 from accel_daemon.iam.principals import Identities, Role, User, new_access_key, new_role_id
+from accel_daemon.iam.replays import SignatureMemory
 from accel_daemon.iam.sessions import SessionIssuer
 from accel_daemon.iam.temporary_credentials import TemporaryCredentials
-from accel_protocol.sigv4 import AccessKey
+from accel_daemon.iam.tickets import TicketSigner
+from accel_daemon.supervisor.fleet import Fleet
+from accel_protocol.sigv4 import AccessKey, HttpRequest, sign
 
 ACCOUNT = "000000000000"
 CREATED = "2026-01-31T12:00:00+00:00"
@@ -322,6 +330,7 @@ GOOD = {"RoleArn": role_arn("lab"), "RoleSessionName": "night-run"}
     [
         ({"RoleArn": "lab"}, "ValidationError"),
         ({"RoleArn": role_arn("lab") + "/*"}, "ValidationError"),
+        ({"RoleArn": role_arn("lab").replace("aws", "aws-cn")}, "ValidationError"),
         ({"RoleSessionName": "a"}, "ValidationError"),
         ({"RoleSessionName": "a b"}, "ValidationError"),
         ({"RoleSessionName": "a" * 65}, "ValidationError"),
@@ -409,3 +418,37 @@ def test_refusal_shows_what_was_said_as_text(office: Office) -> None:
     _, text = post(office, urlencode(form).encode())
     assert "&lt;x/&gt;" in text
     assert "<x/>" not in text
+
+
+def test_many_sessions_have_the_room_of_one_key() -> None:
+    """What is remembered against replays is bounded by lasting keys, which nobody can multiply."""
+    made, issuer, now = new_access_key(CREATED), SessionIssuer.generate(), datetime.now(UTC)
+    identities = Identities(users=(User("eve", (), (made,)),))
+    service = ControlService(
+        fleet=Fleet(()),
+        identities=lambda: identities,
+        tickets=TicketSigner.generate(),
+        region="us-east-1",
+        is_ready=lambda: True,
+        now=lambda: now,
+        sessions=issuer,
+    )
+    app = build_app(service)
+    app[SIGNATURES] = SignatureMemory(capacity=1)
+    sessions = [as_key(issuer.issue_to_user("eve", made.access_key_id, now, 900)) for _ in range(2)]
+
+    async def ask() -> list[int]:
+        async with TestClient(TestServer(app)) as client:
+            return [
+                (await client.post("/", **signed_form(client, key, now))).status for key in sessions
+            ]
+
+    assert asyncio.run(ask()) == [200, 503]
+
+
+def signed_form(client: Any, key: AccessKey, now: datetime) -> dict[str, Any]:
+    """GetCallerIdentity, as an argument of the client's `post`."""
+    headers = {"Host": f"{client.host}:{client.port}"}
+    request = HttpRequest("POST", "/", "", tuple(headers.items()), IDENTITY)
+    added = sign(request, key, region="us-east-1", service="sts", now=now)
+    return {"data": IDENTITY, "headers": {**headers, **added}}
