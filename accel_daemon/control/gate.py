@@ -16,16 +16,16 @@ from enum import Enum
 
 from aiohttp import web
 
-from accel_daemon.control.audit import AuditRecord, audit
 from accel_daemon.control.error_answers import REQUEST_ID_HEADER, error_answer
-from accel_daemon.control.service import SERVICE, Call, policies_of, set_call
+from accel_daemon.control.request_audit import STRANGERS, audit_call, audit_stranger
+from accel_daemon.control.service import SERVICE, Call, known_call, policies_of, set_call
 from accel_daemon.iam.authentication import authenticate
+from accel_daemon.iam.policy_set import PolicySet
 from accel_daemon.iam.principals import User
 from accel_daemon.iam.replays import SignatureMemory
 from accel_protocol.errors import (
     AcceleratorError,
     AccessDeniedError,
-    BusyError,
     CallError,
     CredentialsError,
     DeadlineError,
@@ -105,15 +105,33 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = await _admit(request, handler, request_id)
     except AcceleratorError as error:
         LOG.info("%s %s: %s", request_id, _route_name(request), error.reason)
-        return error_answer(error, request_id)
+        return _refuse(request, error, request_id)
     except web.HTTPException as error:
         LOG.info("%s %s: HTTP %d", request_id, _route_name(request), error.status)
-        return error_answer(_of_http(error), request_id)
+        return _refuse(request, _of_http(error), request_id)
     except Exception:
         LOG.exception("%s %s: a defect", request_id, _route_name(request))
-        return error_answer(InternalError("The daemon failed at this request."), request_id)
+        defect = InternalError("The daemon failed at this request.")
+        return _refuse(request, defect, request_id)
+    if (call := known_call(request)) is not None:
+        audit_call(call, None)
     answer.headers[REQUEST_ID_HEADER] = request_id
     return answer
+
+
+def _refuse(request: web.Request, error: AcceleratorError, request_id: str) -> web.Response:
+    """The answer to a request that was not served, and its line in the audit log."""
+    call, permission = known_call(request), _listed(request)
+    if call is not None:
+        audit_call(call, error)
+    elif permission is not PUBLIC or not _is_public(request):
+        try:
+            signed = wire_request(request, b"")
+        except CallError:
+            signed = None
+        action = "" if permission is None else permission.action
+        audit_stranger(request.app[STRANGERS], signed, action, error, request_id)
+    return error_answer(error, request_id)
 
 
 async def _admit(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
@@ -124,9 +142,9 @@ async def _admit(request: web.Request, handler: Handler, request_id: str) -> web
     if (refresh := request.app[SERVICE].refresh_identities) is not None:
         await refresh()
     call = _identify(request, body, permission, request_id)
+    set_call(request, call)
     if permission.scope is Scope.DAEMON and not call.allows():
         raise call.denied()
-    set_call(request, call)
     answer = await handler(request)
     if not call.evaluations:
         raise InternalError("The daemon did not ask the policies about this request.")
@@ -167,14 +185,10 @@ def _identify(request: web.Request, body: bytes, permission: Permission, request
     """Who calls.
 
     Raises:
-        CredentialsError: it could not be proven; audited.
-        BusyError: the key made too many changes lately; audited.
+        CredentialsError: it could not be proven.
+        BusyError: the key made too many changes lately.
     """
-    try:
-        access_key_id, user = _authenticated(request, body, permission)
-    except (BusyError, CredentialsError) as error:
-        audit(AuditRecord("", permission.action, "*", False, error.reason, request_id))
-        raise
+    access_key_id, user = _authenticated(request, body, permission)
     service = request.app[SERVICE]
     policies = policies_of(user)
     if policies is None:
@@ -187,6 +201,7 @@ def _identify(request: web.Request, body: bytes, permission: Permission, request
         body=body,
         request_id=request_id,
         policies=policies or (),
+        policy_set=PolicySet(identity=user.policies),
         source_ip=request.remote,
         is_secure=request.secure,
     )
@@ -245,6 +260,20 @@ def _of_http(error: web.HTTPException) -> AcceleratorError:
     if error.status in (404, 405):
         return VersionError("There is no such operation.", reason="UNKNOWN_METHOD")
     return CallError("The request cannot be understood.")
+
+
+def _listed(request: web.Request) -> Permission | None:
+    """The entry of a request's route; None also where there is none."""
+    try:
+        return _permission(request)
+    except AcceleratorError:
+        return None
+
+
+def _is_public(request: web.Request) -> bool:
+    resource = request.match_info.route.resource
+    known = (request.method, "" if resource is None else resource.canonical)
+    return known in PERMISSIONS and PERMISSIONS[known] is PUBLIC
 
 
 def _route_name(request: web.Request) -> str:

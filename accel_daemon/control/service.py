@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from accel_daemon.control.audit import AuditRecord, audit
 from accel_daemon.iam.policy import AccessRequest, Policy, evaluate, parse_policy
+from accel_daemon.iam.policy_set import PolicySet
 from accel_daemon.iam.principals import Identities, Principal, User
+from accel_daemon.iam.request_context import ContextValue
 from accel_daemon.iam.tickets import TicketSigner
 from accel_daemon.supervisor.fleet import Fleet
 from accel_protocol.errors import AccessDeniedError, CallError, ConfigurationError
@@ -26,6 +27,7 @@ class ControlService:
     Attributes:
         fleet: the accelerators.
         identities: gives the users and keys that hold now.
+        tags: gives an accelerator's tags.
         refresh_identities: looks for changes, so that a key works as soon as it was made.
         tickets: signs tickets.
         region: the only region that requests may be signed for.
@@ -42,6 +44,7 @@ class ControlService:
     now: Callable[[], datetime]
     body_seconds: float = 10.0
     refresh_identities: Callable[[], Awaitable[None]] | None = None
+    tags: Callable[[str], Mapping[str, str]] = lambda accelerator_id: {}
 
     def accelerator_arn(self, accelerator_id: str) -> str:
         """The resource that policies name."""
@@ -60,9 +63,13 @@ class Call:
         action: what this route is about.
         body: the exact bytes.
         request_id: also in the answer.
+        policy_set: the documents of its policies, for an accelerator's process.
         source_ip: where the connection came from; None when it is gone already.
         is_secure: whether the request came over TLS.
         evaluations: how often the policies were asked.
+        subject: the accelerator that the call is about, for the audit log; "*" for none or several.
+        why: what the policies said last, or what the call led to; for the audit log.
+        is_allowed: what the policies answered last.
     """
 
     service: ControlService
@@ -72,46 +79,50 @@ class Call:
     body: bytes
     request_id: str
     policies: tuple[Policy, ...] = field(repr=False, default=())
+    policy_set: PolicySet = field(repr=False, default=PolicySet())
     source_ip: str | None = None
     is_secure: bool = False
     evaluations: int = 0
+    subject: str = ANY_RESOURCE
+    why: str = ""
+    is_allowed: bool = False
 
-    def allows(self, accelerator_id: str | None = None) -> bool:
+    def allows(
+        self, accelerator_id: str | None = None, keys: Mapping[str, ContextValue] | None = None
+    ) -> bool:
         """Ask the policies about this call's action on an accelerator; None: on no resource.
 
-        The answer is audited.
+        `keys` are condition keys besides those of every request. The last answer is audited when
+        the request is answered.
         """
         if accelerator_id is None:
             resource = ANY_RESOURCE
         else:
             resource = self.service.accelerator_arn(accelerator_id)
         self.evaluations += 1
-        context = self.condition_keys(accelerator_id)
+        context = {**self.condition_keys(accelerator_id), **(keys or {})}
         asked = AccessRequest(self.principal, self.action, resource, context)
         decision = evaluate(self.policies, asked)
-        self.audit(accelerator_id or ANY_RESOURCE, allowed=decision.allowed, reason=decision.why)
+        self.subject = accelerator_id or ANY_RESOURCE
+        self.why, self.is_allowed = decision.why, decision.allowed
         return decision.allowed
 
-    def condition_keys(self, accelerator_id: str | None) -> Mapping[str, str]:
+    def condition_keys(self, accelerator_id: str | None) -> dict[str, ContextValue]:
         """What policies may ask about this request, besides who calls.
 
-        The type is there for an accelerator that exists.
+        Type and tags are there for an accelerator that exists.
         """
-        now = self.service.now().astimezone(UTC)
-        known = {
-            "aws:CurrentTime": now.isoformat(timespec="seconds"),
-            "aws:EpochTime": str(int(now.timestamp())),
+        known: dict[str, ContextValue] = {
+            **time_keys(self.service.now()),
             "aws:SecureTransport": str(self.is_secure).lower(),
         }
         if self.source_ip is not None:
             known["aws:SourceIp"] = self.source_ip
-        for one in self.service.fleet.accelerators:
-            if one.id == accelerator_id:
-                known["elastic-inference:AcceleratorType"] = one.placement.spec.type
-        return known
+        return {**known, **accelerator_keys(self.service, accelerator_id)}
 
     def denied(self, accelerator_id: str | None = None) -> AccessDeniedError:
         """The refusal to raise when `allows` said no."""
+        self.subject = ANY_RESOURCE if accelerator_id is None else accelerator_id
         subject = "any accelerator" if accelerator_id is None else accelerator_id
         if self.action != "elastic-inference:Connect":
             subject = subject if accelerator_id else "this daemon"
@@ -133,18 +144,37 @@ class Call:
             raise CallError("The body is not a JSON object.", remedy="Send a JSON object.")
         return value
 
-    def audit(self, accelerator: str, *, allowed: bool, reason: str) -> None:
-        """Write an audit record about this call."""
-        audit(
-            AuditRecord(
-                who=self.principal.arn,
-                action=self.action,
-                accelerator=accelerator,
-                allowed=allowed,
-                reason=reason,
-                request_id=self.request_id,
-            )
-        )
+
+def time_keys(now: datetime) -> dict[str, str]:
+    """The condition keys that say when; `now` is aware."""
+    utc = now.astimezone(UTC)
+    return {
+        "aws:CurrentTime": utc.isoformat(timespec="seconds"),
+        "aws:EpochTime": str(int(utc.timestamp())),
+    }
+
+
+def accelerator_keys(
+    service: ControlService, accelerator_id: str | None
+) -> dict[str, ContextValue]:
+    """The condition keys that say what an accelerator is; none for one that is not there."""
+    for one in service.fleet.accelerators:
+        if one.id == accelerator_id:
+            return {
+                "elastic-inference:AcceleratorType": one.placement.spec.type,
+                **tag_keys("aws:ResourceTag/", service.tags(one.id)),
+            }
+    return {}
+
+
+def tag_keys(prefix: str, tags: Mapping[str, str]) -> dict[str, ContextValue]:
+    """Tags as condition keys. Those whose names differ in case only are one key with all values."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for key, value in tags.items():
+        found.setdefault(key.lower(), (key, []))[1].append(value)
+    return {
+        prefix + name: values[0] if len(values) == 1 else values for name, values in found.values()
+    }
 
 
 SERVICE = web.AppKey("service", ControlService)
@@ -162,6 +192,12 @@ def policies_of(user: User) -> tuple[Policy, ...] | None:
 def set_call(request: web.Request, call: Call) -> None:
     """Remember the checked call of a request."""
     request[_CALL] = call
+
+
+def known_call(request: web.Request) -> Call | None:
+    """The call of a request; None where the caller was not asked for, or not proven."""
+    call = request.get(_CALL)
+    return call if isinstance(call, Call) else None
 
 
 def call_of(request: web.Request) -> Call:

@@ -43,6 +43,7 @@ CLAIMS: dict[str, Any] = {
     "iat": ISSUED,
     "exp": ISSUED + 60,
     "jti": "t-1",
+    "policies": 0,
 }
 
 
