@@ -102,7 +102,8 @@ def peer_address(peer: str) -> str | None:
         address = ipaddress.ip_address(host)
     except ValueError:
         return None
-    return str(address) if kind in ("ipv4", "ipv6") else None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address) if kind in ("ipv4", "ipv6") else None
 
 
 def _statements(rules: Rules) -> Iterator[Statement]:
