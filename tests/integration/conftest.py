@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pytest
 from accel_daemon.iam.policy_set import PolicySet
 from accel_daemon.iam.principals import Principal
 from accel_daemon.iam.tickets import TicketSigner
-from accel_daemon.launch_order import HolderPolicies, LaunchOrder, Notice, Report
+from accel_daemon.launch_order import AuditedDecision, HolderPolicies, LaunchOrder, Notice, Report
 from accel_daemon.pki.authority import create_authority, issue_leaf
 from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.transport import channel as channels
@@ -95,6 +95,15 @@ class LoneAccelerator:
     port: int
     ca_file: Path
     signer: TicketSigner
+    decisions: list[AuditedDecision] = field(default_factory=list)
+
+    def read_reports(self) -> None:
+        """Collect the decisions of its gate; unread ones would fill the pipe, and stop it."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            decision = Report.from_line(line).decision
+            if decision is not None:
+                self.decisions.append(decision)
 
     def grant(
         self,
@@ -166,8 +175,8 @@ def lone_accelerator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneA
     process.stdin.flush()
     report = Report.from_line(process.stdout.readline())
     assert report.kind == "ready", report.message
-    # Unread reports would fill the pipe, and then stop the process.
-    threading.Thread(target=process.stdout.read, daemon=True).start()
-    yield LoneAccelerator(process, accelerator_id, report.port, folder / "ca.pem", signer)
+    lone = LoneAccelerator(process, accelerator_id, report.port, folder / "ca.pem", signer)
+    threading.Thread(target=lone.read_reports, daemon=True).start()
+    yield lone
     process.stdin.close()
     assert process.wait(30) == 0
