@@ -214,6 +214,24 @@ def test_public_methods_decide_nothing(realm: Realm, grant: Grant) -> None:
     assert len(realm.records()) == before
 
 
+def test_a_flood_is_cut_and_counted(lone_accelerator: LoneAccelerator) -> None:
+    """So that a stranger fills neither the pipe nor the disk."""
+    started, before, flood = time.monotonic(), len(lone_accelerator.decisions), 600
+    with lone_accelerator.channel() as channel:
+        ask = channel.unary_unary("/accel.v1.Accelerator/List")
+        futures = [ask.future(b"", timeout=patience(30)) for _ in range(flood)]
+        refused = [future.exception() for future in futures]
+    assert all(isinstance(one, grpc.RpcError) for one in refused)
+
+    def left_out() -> int:
+        reasons = [one.reason for one in lone_accelerator.decisions[before:]]
+        return sum(int(reason.split()[0]) for reason in reasons if "left out" in reason)
+
+    eventually(left_out, 10)
+    written = len(lone_accelerator.decisions) - before
+    assert written <= 200 + 20 * (time.monotonic() - started) + 10
+
+
 def test_no_call_had_two_lines(realm: Realm) -> None:
     """After all of the above."""
     counts = Counter(one["request_id"] for one in realm.records() if one["request_id"])
