@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
+from accel_daemon.control.holders import tell_holder
 from accel_daemon.control.service import Call, call_of
 from accel_daemon.supervisor.accelerator_process import AcceleratorProcess
 from accel_daemon.supervisor.fleet import Selector
@@ -45,10 +46,14 @@ async def connect(request: web.Request) -> web.StreamResponse:
     else:
         candidates = _visible_candidates(call, selector, among)
     accelerator = choose(candidates, call.principal.arn, in_order=among is not None)
+    call.subject, call.is_allowed = accelerator.id, True
     answer = accelerator.assign(call.principal.arn)
     if not isinstance(answer, Granted) or accelerator.state is not State.READY:
         raise _unavailable(accelerator)
-    return web.json_response(_answer(call, accelerator))
+    # Read before anything is waited for: by then another principal may have the accelerator.
+    tenancy = accelerator.tenancy.number
+    policies = await tell_holder(call, accelerator)
+    return web.json_response(_answer(call, accelerator, tenancy, policies))
 
 
 def read_selector(body: Mapping[str, object]) -> Selector:
@@ -213,18 +218,21 @@ def _unavailable(accelerator: AcceleratorProcess) -> AcceleratorError:
     )
 
 
-def _answer(call: Call, accelerator: AcceleratorProcess) -> dict[str, object]:
+def _answer(
+    call: Call, accelerator: AcceleratorProcess, tenancy: int, policies: int
+) -> dict[str, object]:
     seconds = call.ticket_seconds
     ticket = call.service.tickets.issue(
         call.principal,
         accelerator.id,
         call.access_key_id,
-        accelerator.tenancy.number,
+        tenancy,
         call.service.now().timestamp(),
         seconds,
         parents=call.caller.parents,
+        policies=policies,
     )
-    call.audit(accelerator.id, allowed=True, reason="A ticket was issued.")
+    call.why = "A ticket was issued."
     return {
         "accelerator": {
             "id": accelerator.id,

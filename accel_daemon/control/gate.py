@@ -17,9 +17,9 @@ from enum import Enum
 from aiohttp import web
 
 from accel_daemon.control import security_token_answers
-from accel_daemon.control.audit import AuditRecord, audit
 from accel_daemon.control.error_answers import REQUEST_ID_HEADER, error_answer
-from accel_daemon.control.service import SERVICE, Call, set_call
+from accel_daemon.control.request_audit import STRANGERS, audit_call, audit_stranger
+from accel_daemon.control.service import SERVICE, Call, known_call, set_call
 from accel_daemon.iam.authentication import SERVICE as EI_SERVICE
 from accel_daemon.iam.authentication import authenticate
 from accel_daemon.iam.identification import Caller, identify
@@ -28,9 +28,7 @@ from accel_daemon.iam.sessions import Session
 from accel_protocol.errors import (
     AcceleratorError,
     AccessDeniedError,
-    BusyError,
     CallError,
-    CredentialsError,
     DeadlineError,
     InternalError,
     LimitError,
@@ -114,16 +112,34 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = await _admit(request, handler, request_id)
     except AcceleratorError as error:
         LOG.info("%s %s: %s", request_id, _route_name(request), error.reason)
-        return _refusal(request, error, request_id)
+        return _refuse(request, error, request_id)
     except web.HTTPException as error:
         LOG.info("%s %s: HTTP %d", request_id, _route_name(request), error.status)
-        return _refusal(request, _of_http(error), request_id)
+        return _refuse(request, _of_http(error), request_id)
     except Exception:
         LOG.exception("%s %s: a defect", request_id, _route_name(request))
         defect = InternalError("The daemon failed at this request.")
-        return _refusal(request, defect, request_id)
+        return _refuse(request, defect, request_id)
+    if (call := known_call(request)) is not None:
+        audit_call(call, None)
     answer.headers[REQUEST_ID_HEADER] = request_id
     return answer
+
+
+def _refuse(request: web.Request, error: AcceleratorError, request_id: str) -> web.Response:
+    """The answer to a request that was not served, and its line in the audit log."""
+    call, permission = known_call(request), _listed(request)
+    if call is not None:
+        audit_call(call, error)
+    elif permission is not PUBLIC or not _is_public(request):
+        try:
+            signed = wire_request(request, b"")
+        except CallError:
+            signed = None
+        action = "" if permission is None else permission.action
+        audit_stranger(request.app[STRANGERS], signed, action, error, request_id)
+    is_sts = permission is not None and permission.service == STS
+    return (security_token_answers.failure if is_sts else error_answer)(error, request_id)
 
 
 async def _admit(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
@@ -134,20 +150,13 @@ async def _admit(request: web.Request, handler: Handler, request_id: str) -> web
     if (refresh := request.app[SERVICE].refresh_identities) is not None:
         await refresh()
     call = _identify(request, body, permission, request_id)
+    set_call(request, call)
     if permission.scope is Scope.DAEMON and not call.allows():
         raise call.denied()
-    set_call(request, call)
     answer = await handler(request)
     if not call.evaluations:
         raise InternalError("The daemon did not ask the policies about this request.")
     return answer
-
-
-def _refusal(request: web.Request, error: AcceleratorError, request_id: str) -> web.Response:
-    """The answer about an error, in the form that the route's clients read."""
-    permission = PERMISSIONS.get((request.method, request.path))
-    is_sts = permission is not None and permission.service == STS
-    return (security_token_answers.failure if is_sts else error_answer)(error, request_id)
 
 
 def _permission(request: web.Request) -> Permission | None:
@@ -184,14 +193,10 @@ def _identify(request: web.Request, body: bytes, permission: Permission, request
     """Who calls.
 
     Raises:
-        CredentialsError: it could not be proven; audited.
-        BusyError: the key made too many changes lately; audited.
+        CredentialsError: it could not be proven.
+        BusyError: the key made too many changes lately.
     """
-    try:
-        caller = _authenticated(request, body, permission)
-    except (BusyError, CredentialsError) as error:
-        audit(AuditRecord("", permission.action, "*", False, error.reason, request_id))
-        raise
+    caller = _authenticated(request, body, permission)
     service = request.app[SERVICE]
     policy_set = caller.policy_set(service.identities())
     rules = policy_set.rules()
@@ -274,6 +279,20 @@ def _of_http(error: web.HTTPException) -> AcceleratorError:
     if error.status in (404, 405):
         return VersionError("There is no such operation.", reason="UNKNOWN_METHOD")
     return CallError("The request cannot be understood.")
+
+
+def _listed(request: web.Request) -> Permission | None:
+    """The entry of a request's route; None also where there is none."""
+    try:
+        return _permission(request)
+    except AcceleratorError:
+        return None
+
+
+def _is_public(request: web.Request) -> bool:
+    resource = request.match_info.route.resource
+    known = (request.method, "" if resource is None else resource.canonical)
+    return known in PERMISSIONS and PERMISSIONS[known] is PUBLIC
 
 
 def _route_name(request: web.Request) -> str:

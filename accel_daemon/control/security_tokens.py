@@ -20,7 +20,7 @@ from accel_daemon.control.security_token_answers import (
     credentials_members,
     success,
 )
-from accel_daemon.control.service import Call, call_of
+from accel_daemon.control.service import ANY_RESOURCE, Call, call_of
 from accel_daemon.iam.callers import SESSION_NAME, AssumedRole
 from accel_daemon.iam.policy import load_document, parse_policy
 from accel_daemon.iam.policy_set import Document
@@ -119,10 +119,11 @@ def _assume_role(call: Call, parameters: Parameters) -> Members:
 
 def _get_session_token(call: Call, parameters: Parameters) -> Members:
     if call.caller.session is not None:
-        call.audit("*", allowed=False, reason="Temporary credentials ask for others.")
+        call.settle(ANY_RESOURCE, allowed=False, why="Temporary credentials ask for others.")
         raise AccessDeniedError("GetSessionToken cannot be called with temporary credentials.")
     seconds = _read_seconds(parameters, MAX_USER_SECONDS) or DEFAULT_USER_SECONDS
-    call.allows_without_policies("Who proved its key may have a session with the same permissions.")
+    why = "Who proved its key may have a session with the same permissions."
+    call.settle(ANY_RESOURCE, allowed=True, why=why)
     credentials = call.service.sessions.issue_to_user(
         call.caller.user, call.access_key_id, call.service.now(), seconds
     )
@@ -130,7 +131,7 @@ def _get_session_token(call: Call, parameters: Parameters) -> Members:
 
 
 def _get_caller_identity(call: Call, parameters: Parameters) -> Members:
-    call.allows_without_policies("Who one is can always be asked.")
+    call.settle(ANY_RESOURCE, allowed=True, why="Who one is can always be asked.")
     principal = call.principal
     user_id = principal.user_id if isinstance(principal, AssumedRole) else principal.name
     return {"Arn": principal.arn, "UserId": user_id, "Account": principal.account}
@@ -186,8 +187,8 @@ def _assumable(call: Call, arn: str) -> Role:
         and trusted_as in role.trusted
     )
     allowed = decision.allowed and trusts
-    reason = decision.why if trusts or not decision.allowed else "The role does not trust it."
-    call.audit(arn, allowed=allowed, reason=reason)
+    why = decision.why if trusts or not decision.allowed else "The role does not trust it."
+    call.settle(arn, allowed=allowed, why=why)
     if not allowed or role is None:
         raise AccessDeniedError(f"{principal.arn} is not allowed to do {call.action} on {arn}.")
     return role

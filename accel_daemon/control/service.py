@@ -9,13 +9,12 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from accel_daemon.control.audit import AuditRecord, audit
 from accel_daemon.iam.callers import AnyPrincipal
 from accel_daemon.iam.evaluation import Decision
 from accel_daemon.iam.identification import Caller
 from accel_daemon.iam.policy_set import PolicySet, Rules
 from accel_daemon.iam.principals import Identities
-from accel_daemon.iam.request_context import AccessRequest
+from accel_daemon.iam.request_context import AccessRequest, ContextValue
 from accel_daemon.iam.sessions import SessionIssuer
 from accel_daemon.iam.tickets import MAX_TICKET_SECONDS, TicketSigner
 from accel_daemon.supervisor.fleet import Fleet
@@ -31,6 +30,7 @@ class ControlService:
     Attributes:
         fleet: the accelerators.
         identities: gives the users and keys that hold now.
+        tags: gives an accelerator's tags.
         refresh_identities: looks for changes, so that a key works as soon as it was made.
         tickets: signs tickets.
         sessions: issues and opens session tokens.
@@ -49,6 +49,7 @@ class ControlService:
     body_seconds: float = 10.0
     refresh_identities: Callable[[], Awaitable[None]] | None = None
     sessions: SessionIssuer = field(default_factory=SessionIssuer.generate)
+    tags: Callable[[str], Mapping[str, str]] = lambda accelerator_id: {}
 
     def accelerator_arn(self, accelerator_id: str) -> str:
         """The resource that policies name."""
@@ -71,6 +72,9 @@ class Call:
         policy_set: the documents that limit the caller, and
         rules: what they mean; None when one cannot be understood, which denies all.
         evaluations: how often the policies were asked.
+        subject: the accelerator that the call is about, for the audit log; "*" for none or several.
+        why: what the policies said last, or what the call led to; for the audit log.
+        is_allowed: what the policies answered last.
     """
 
     service: ControlService
@@ -83,6 +87,9 @@ class Call:
     source_ip: str | None = None
     is_secure: bool = False
     evaluations: int = 0
+    subject: str = ANY_RESOURCE
+    why: str = ""
+    is_allowed: bool = False
 
     @property
     def principal(self) -> AnyPrincipal:
@@ -103,41 +110,42 @@ class Call:
         left = session.expires_at - int(self.service.now().timestamp())
         return max(1, min(MAX_TICKET_SECONDS, left))
 
-    def allows(self, accelerator_id: str | None = None) -> bool:
+    def allows(
+        self, accelerator_id: str | None = None, keys: Mapping[str, ContextValue] | None = None
+    ) -> bool:
         """Ask the policies about this call's action on an accelerator; None: on no resource.
 
-        The answer is audited.
+        `keys` are condition keys besides those of every request. The last answer is audited when
+        the request is answered.
         """
         if accelerator_id is None:
             resource = ANY_RESOURCE
         else:
             resource = self.service.accelerator_arn(accelerator_id)
-        decision = self.decide(resource, self.condition_keys(accelerator_id))
-        self.audit(accelerator_id or ANY_RESOURCE, allowed=decision.allowed, reason=decision.why)
+        context = {**self.condition_keys(accelerator_id), **(keys or {})}
+        decision = self.decide(resource, context)
+        self.settle(accelerator_id or ANY_RESOURCE, allowed=decision.allowed, why=decision.why)
         return decision.allowed
 
-    def decide(self, resource_arn: str, context: Mapping[str, str]) -> Decision:
-        """What the policies say about this call's action; the caller of this audits it."""
-        self.evaluations += 1
+    def decide(self, resource_arn: str, context: Mapping[str, ContextValue]) -> Decision:
+        """What the policies say about this call's action, for `settle`."""
         if self.rules is None:
             return Decision(False, False, None, "The policies cannot be understood.")
         asked = AccessRequest(self.principal, self.action, resource_arn, context)
         return self.rules.decide(asked)
 
-    def allows_without_policies(self, reason: str) -> None:
-        """Note, and audit, that no policy can forbid this call's action."""
+    def settle(self, subject: str, *, allowed: bool, why: str) -> None:
+        """Note what was decided, for the audit log: by policies, or where none can forbid it."""
         self.evaluations += 1
-        self.audit(ANY_RESOURCE, allowed=True, reason=reason)
+        self.subject, self.is_allowed, self.why = subject, allowed, why
 
-    def condition_keys(self, accelerator_id: str | None) -> Mapping[str, str]:
+    def condition_keys(self, accelerator_id: str | None) -> dict[str, ContextValue]:
         """What policies may ask about this request, besides who calls.
 
-        The type is there for an accelerator that exists.
+        Type and tags are there for an accelerator that exists.
         """
-        now = self.service.now().astimezone(UTC)
-        known = {
-            "aws:CurrentTime": now.isoformat(timespec="seconds"),
-            "aws:EpochTime": str(int(now.timestamp())),
+        known: dict[str, ContextValue] = {
+            **time_keys(self.service.now()),
             "aws:SecureTransport": str(self.is_secure).lower(),
         }
         if self.source_ip is not None:
@@ -145,13 +153,11 @@ class Call:
         if self.caller.session is not None:
             issued = datetime.fromtimestamp(self.caller.session.issued_at, UTC)
             known["aws:TokenIssueTime"] = issued.isoformat(timespec="seconds")
-        for one in self.service.fleet.accelerators:
-            if one.id == accelerator_id:
-                known["elastic-inference:AcceleratorType"] = one.placement.spec.type
-        return known
+        return {**known, **accelerator_keys(self.service, accelerator_id)}
 
     def denied(self, accelerator_id: str | None = None) -> AccessDeniedError:
         """The refusal to raise when `allows` said no."""
+        self.subject = ANY_RESOURCE if accelerator_id is None else accelerator_id
         subject = "any accelerator" if accelerator_id is None else accelerator_id
         if self.action != "elastic-inference:Connect":
             subject = subject if accelerator_id else "this daemon"
@@ -173,18 +179,37 @@ class Call:
             raise CallError("The body is not a JSON object.", remedy="Send a JSON object.")
         return value
 
-    def audit(self, accelerator: str, *, allowed: bool, reason: str) -> None:
-        """Write an audit record about this call."""
-        audit(
-            AuditRecord(
-                who=self.principal.arn,
-                action=self.action,
-                accelerator=accelerator,
-                allowed=allowed,
-                reason=reason,
-                request_id=self.request_id,
-            )
-        )
+
+def time_keys(now: datetime) -> dict[str, str]:
+    """The condition keys that say when; `now` is aware."""
+    utc = now.astimezone(UTC)
+    return {
+        "aws:CurrentTime": utc.isoformat(timespec="seconds"),
+        "aws:EpochTime": str(int(utc.timestamp())),
+    }
+
+
+def accelerator_keys(
+    service: ControlService, accelerator_id: str | None
+) -> dict[str, ContextValue]:
+    """The condition keys that say what an accelerator is; none for one that is not there."""
+    for one in service.fleet.accelerators:
+        if one.id == accelerator_id:
+            return {
+                "elastic-inference:AcceleratorType": one.placement.spec.type,
+                **tag_keys("aws:ResourceTag/", service.tags(one.id)),
+            }
+    return {}
+
+
+def tag_keys(prefix: str, tags: Mapping[str, str]) -> dict[str, ContextValue]:
+    """Tags as condition keys. Those whose names differ in case only are one key with all values."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for key, value in tags.items():
+        found.setdefault(key.lower(), (key, []))[1].append(value)
+    return {
+        prefix + name: values[0] if len(values) == 1 else values for name, values in found.values()
+    }
 
 
 SERVICE = web.AppKey("service", ControlService)
@@ -194,6 +219,12 @@ _CALL = "accel.call"
 def set_call(request: web.Request, call: Call) -> None:
     """Remember the checked call of a request."""
     request[_CALL] = call
+
+
+def known_call(request: web.Request) -> Call | None:
+    """The call of a request; None where the caller was not asked for, or not proven."""
+    call = request.get(_CALL)
+    return call if isinstance(call, Call) else None
 
 
 def call_of(request: web.Request) -> Call:

@@ -33,6 +33,13 @@ class Caller:
         """Access key id and role ids whose end is the caller's, besides the key itself."""
         return () if self.session is None else self.session.parents
 
+    def is_alive(self, identities: Identities) -> bool:
+        """Whether the key, or what a temporary one goes back to, is still there."""
+        if self.session is not None:
+            return self.session.is_alive(identities)
+        found = identities.find_key(self.access_key_id)
+        return found is not None and found[0].name == self.user
+
     def policy_set(self, identities: Identities) -> PolicySet:
         """What limits the caller by these identities; nothing is allowed to one who is gone."""
         if self.session is not None:

@@ -9,6 +9,7 @@ here has to be exact.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ MAX_CLOCK_SKEW_SECONDS = 300
 ISSUER = "elastic-accelerator-supervisor"
 TOKEN_TYPE = "accel-ticket+jwt"  # noqa: S105 - a media type, no secret
 ALGORITHM = "EdDSA"
+
+_KEY_ID = re.compile(r"[A-Za-z0-9_]{1,128}")
 
 _SIGNATURE_ONLY: Options = {
     "verify_signature": True,
@@ -59,6 +62,7 @@ class Ticket:
         issued_at: seconds since the epoch.
         expires_at: seconds since the epoch; from then on it is refused.
         ticket_id: unique, for the audit log.
+        policies: version of its owner's policies at the time it was issued.
     """
 
     principal: str
@@ -70,6 +74,7 @@ class Ticket:
     expires_at: int
     ticket_id: str
     parents: tuple[str, ...] = ()
+    policies: int = 0
 
     def ends_with(self, names: Collection[str]) -> bool:
         """Whether one of these revoked access keys, roles and principals ends the ticket."""
@@ -97,10 +102,12 @@ class TicketSigner:
         seconds: int = MAX_TICKET_SECONDS,
         *,
         parents: tuple[str, ...] = (),
+        policies: int = 0,
     ) -> str:
         """A token for one accelerator, good from `now` (seconds since the epoch) for `seconds`.
 
-        `parents` are what a temporary access key goes back to.
+        `parents` are what a temporary access key goes back to, `policies` is the version of the
+        owner's policies that the accelerator must know.
 
         Raises:
             ConfigurationError: `seconds` is not within 1 to MAX_TICKET_SECONDS.
@@ -122,6 +129,7 @@ class TicketSigner:
             "iat": issued_at,
             "exp": issued_at + seconds,
             "jti": secrets.token_urlsafe(16),
+            "policies": policies,
         }
         headers = {"typ": TOKEN_TYPE}
         return jwt.encode(claims, self.private_key, algorithm=ALGORITHM, headers=headers)
@@ -181,6 +189,21 @@ class TicketVerifier:
         return claims
 
 
+def claimed_access_key_id(token: str) -> str:
+    """The access key id that a token names, which proves nothing; "" when there is none.
+
+    For the audit log, where a claim must not look like a principal.
+    """
+    if len(token) > MAX_TICKET_CHARACTERS:
+        return ""
+    try:
+        claims = jwt.decode(token, options=_SIGNATURE_ONLY | {"verify_signature": False})
+        claimed = claims.get("akid")
+    except Exception:  # Bytes of a stranger.
+        return ""
+    return claimed if isinstance(claimed, str) and _KEY_ID.fullmatch(claimed) else ""
+
+
 def _read_claims(claims: Mapping[str, object]) -> Ticket:
     if claims.get("iss") != ISSUER:
         raise _invalid("The ticket was not issued by a supervisor.")
@@ -194,6 +217,7 @@ def _read_claims(claims: Mapping[str, object]) -> Ticket:
         expires_at=_number(claims, "exp"),
         ticket_id=_text(claims, "jti"),
         parents=_texts(claims, "parents"),
+        policies=_number(claims, "policies"),
     )
 
 

@@ -14,15 +14,18 @@ import os
 import signal
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from accel_daemon.control.audit import AUDIT, AuditRecord, audit, open_audit_log
+from accel_daemon.audit_throttle import AuditThrottle
+from accel_daemon.control.audit import AUDIT, AuditRecord, audit, left_out, open_audit_log
 from accel_daemon.control.authority_certificate import AUTHORITY_PEM
+from accel_daemon.control.holders import tell_again
 from accel_daemon.control.identity_store import IdentityStore
 from accel_daemon.control.metadata import build_metadata_app
 from accel_daemon.control.metrics import build_metrics_app
+from accel_daemon.control.request_audit import STRANGERS
 from accel_daemon.control.server import build_app, load_leaf, server_context, serving
 from accel_daemon.control.service import ControlService
 from accel_daemon.control.tag_store import TagStore
@@ -31,9 +34,10 @@ from accel_daemon.home import Home, make_private_folder, write_private_file
 from accel_daemon.iam.principals import Identities
 from accel_daemon.iam.sessions import SessionIssuer
 from accel_daemon.iam.tickets import TicketSigner
+from accel_daemon.launch_order import AuditedDecision
 from accel_daemon.pki.authority import Authority
 from accel_daemon.pki.files import load_or_create_authority
-from accel_daemon.supervisor.accelerator_process import Trust
+from accel_daemon.supervisor.accelerator_process import AcceleratorProcess, Trust
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
 from accel_daemon.supervisor.addresses import advertised_host, endpoint
 from accel_daemon.supervisor.client_profile import prepare_identities, write_client_profile
@@ -103,6 +107,8 @@ class _Daemon:
     fleet: Fleet
     tls: ssl.SSLContext = field(default_factory=server_context)
     is_ready: bool = False
+    service: ControlService | None = None
+    throttles: list[AuditThrottle[AuditRecord]] = field(default_factory=list)
 
     @property
     def advertised(self) -> str:
@@ -153,8 +159,22 @@ def _prepare(options: DaemonOptions) -> _Daemon:
     )
     trust = Trust(authority, tickets.public_key_pem())
     fleet = build_fleet(home, options.accelerators, listening, trust, options.launcher)
+    throttles = [_audited_accelerator(one) for one in fleet.accelerators]
     sessions = load_or_create_session_key(home.session_key)
-    return _Daemon(options, authority, store, identities, tickets, sessions, fleet)
+    daemon = _Daemon(options, authority, store, identities, tickets, sessions, fleet)
+    daemon.throttles.extend(throttles)
+    return daemon
+
+
+def _audited_accelerator(accelerator: AcceleratorProcess) -> AuditThrottle[AuditRecord]:
+    """Write down what an accelerator's gate decides; its process is not trusted to be brief."""
+    throttle = AuditThrottle(write=audit, summarise=left_out)
+
+    def write(decision: AuditedDecision) -> None:
+        throttle.submit(AuditRecord(accelerator=accelerator.id, **asdict(decision)))
+
+    accelerator.on_decision = write
+    return throttle
 
 
 async def _serve(daemon: _Daemon, stop: asyncio.Event) -> None:
@@ -170,8 +190,8 @@ async def _serve(daemon: _Daemon, stop: asyncio.Event) -> None:
 @contextlib.asynccontextmanager
 async def _endpoints(daemon: _Daemon) -> AsyncIterator[_Addresses]:
     """Serve control, metadata and, when wanted, metrics."""
-    options = daemon.options
-    service = ControlService(
+    options, tags = daemon.options, TagStore(daemon.options.home.tags)
+    service = daemon.service = ControlService(
         fleet=daemon.fleet,
         identities=lambda: daemon.identities,
         refresh_identities=lambda: _refresh_identities(daemon),
@@ -180,11 +200,13 @@ async def _endpoints(daemon: _Daemon) -> AsyncIterator[_Addresses]:
         region=REGION,
         is_ready=lambda: daemon.is_ready,
         now=lambda: datetime.now(UTC),
+        tags=tags.get,
     )
     _renew_leaf(daemon)
     app = build_app(service)
     app[AUTHORITY_PEM] = daemon.authority.certificate_pem
-    app[TAGS] = TagStore(options.home.tags)
+    app[TAGS] = tags
+    daemon.throttles.append(app[STRANGERS])
     async with serving(app, options.host, options.port, daemon.tls) as control_port:
         control = endpoint(daemon.advertised, control_port)
         metadata_app = build_metadata_app(daemon.fleet, REGION, f"https://{control}")
@@ -222,6 +244,8 @@ async def _watch_identities(daemon: _Daemon) -> None:
     while True:
         await asyncio.sleep(IDENTITY_POLL_SECONDS)
         await _refresh_identities(daemon)
+        for throttle in daemon.throttles:
+            throttle.flush()
 
 
 async def _refresh_identities(daemon: _Daemon) -> None:
@@ -245,6 +269,8 @@ async def _adopt(daemon: _Daemon, identities: Identities) -> None:
         audit(AuditRecord(role_id, "revoke", "*", True, "The role was removed.", ""))
     if keys or roles:
         await daemon.fleet.revoke(keys | roles, ())
+    if daemon.service is not None:
+        await tell_again(daemon.service, daemon.fleet.accelerators)
 
 
 async def _renew_leaves(daemon: _Daemon) -> None:

@@ -44,6 +44,7 @@ CLAIMS: dict[str, Any] = {
     "exp": ISSUED + 60,
     "jti": "t-1",
     "parents": [],
+    "policies": 0,
 }
 
 
