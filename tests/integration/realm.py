@@ -44,7 +44,11 @@ class Realm:
 
     def change(self, change: Callable[[Identities], Identities]) -> None:
         """Change the identities, as the command line does."""
-        IdentityStore(self.daemon.home / "daemon" / "identities.json").update(change)
+        self._store().update(change)
+
+    def identities(self) -> Identities:
+        """What the file holds."""
+        return self._store().load()
 
     def add_users(self) -> None:
         """Add the users of this module."""
@@ -98,6 +102,9 @@ class Realm:
             return row["state"] == "ready" and row["pid"] not in (0, None, before)
 
         eventually(is_back, 60)
+
+    def _store(self) -> IdentityStore:
+        return IdentityStore(self.daemon.home / "daemon" / "identities.json")
 
     def channel(self, grant: Grant) -> grpc.Channel:
         """A channel to a grant's accelerator."""

@@ -7,28 +7,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
-import grpc
 import numpy as np
 import pytest
 
 from accel_daemon.iam.principals import Key
-from accel_protocol import frames
 from accel_protocol.errors import AccessDeniedError
-from accel_protocol.methods import METHODS
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime import EIPredictor
-from client_runtime.transport.channel import call, metadata, typed
-from client_runtime.transport.grants import Grant
+from client_runtime.transport.channel import call
 from tests.conftest import eventually, patience, start_daemon, use_home
+from tests.integration.open_stream import ONE, Stream, ending
 from tests.integration.realm import ALL, Realm
 
 WITHIN = 2.0
 CONNECT = {"Effect": "Allow", "Action": "elastic-inference:Connect", "Resource": "*"}
 DENY_RUN = {"Effect": "Deny", "Action": "elastic-inference:Run", "Resource": "*"}
-ONE, TWO = b"\x01" * 32, b"\x02" * 32
+TWO = b"\x02" * 32
 
 
 @pytest.fixture(scope="module")
@@ -55,34 +51,6 @@ def set_policy(realm: Realm, *statements: dict[str, Any]) -> None:
     realm.change(lambda now: now.with_policies("good", (document,)))
 
 
-class Stream:
-    """An open Run stream, on which calls of graphs that are not there can be made."""
-
-    def __init__(self, channel: grpc.Channel, grant: Grant) -> None:
-        self.calls: SimpleQueue[bytes | None] = SimpleQueue()
-        self.count = 0
-        opened = channel.stream_stream(METHODS["Run"].path)
-        self.answers = opened(iter(self.calls.get, None), metadata=metadata(grant))
-
-    def call(self, graph: bytes = ONE) -> pb.Error:
-        """How a call is refused: MODEL_MISSING is behind the gate.
-
-        Raises:
-            grpc.RpcError: the stream has ended.
-        """
-        self.count += 1
-        head = pb.RunStart(graph_id=graph).SerializeToString()
-        self.calls.put(frames.encode(self.count, head))
-        frame = frames.decode(next(self.answers))
-        assert frame.call_id == self.count
-        assert frame.error is not None
-        return pb.Error.FromString(bytes(frame.error))
-
-    def reason(self, graph: bytes = ONE) -> str:
-        """The reason only."""
-        return str(self.call(graph).reason)
-
-
 @contextmanager
 def open_stream(realm: Realm, key: Key) -> Iterator[Stream]:
     """A stream that works."""
@@ -92,13 +60,6 @@ def open_stream(realm: Realm, key: Key) -> Iterator[Stream]:
         assert stream.reason() == "MODEL_MISSING"
         yield stream
         stream.calls.put(None)
-
-
-def ending(stream: Stream) -> str:
-    """Why a stream ends, which nothing is sent on any more."""
-    with pytest.raises(grpc.RpcError) as caught:
-        next(stream.answers)
-    return typed(caught.value).reason
 
 
 def test_revoked_key_ends_open_streams(realm: Realm) -> None:
