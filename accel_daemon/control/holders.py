@@ -7,13 +7,19 @@ narrowed holds for streams that are open. When Connect itself would be refused, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from accel_daemon.control.service import Call, ControlService, accelerator_keys, time_keys
+from accel_daemon.control.service import (
+    SESSION_ISSUED,
+    Call,
+    ControlService,
+    accelerator_keys,
+    time_keys,
+)
 from accel_daemon.iam.policy_set import PolicySet
 from accel_daemon.iam.principals import Identities
-from accel_daemon.iam.request_context import AccessRequest
+from accel_daemon.iam.request_context import AccessRequest, ContextValue
 from accel_daemon.launch_order import MAX_ORDER_BYTES, HolderPolicies, Notice
 from accel_daemon.supervisor.accelerator_process import AcceleratorProcess
 from accel_daemon.supervisor.ticket_holders import Holding, PoliciesNow, ticket_end
@@ -31,6 +37,7 @@ async def tell_holder(call: Call, accelerator: AcceleratorProcess) -> int:
         LimitError: the policies are too long to be told.
     """
     holders, service = accelerator.holders, call.service
+    asked = call.condition_keys(accelerator.id)
     former = holders.find(call.principal.arn, call.access_key_id)
     told = HolderPolicies(
         principal=call.principal,
@@ -38,14 +45,13 @@ async def tell_holder(call: Call, accelerator: AcceleratorProcess) -> int:
         version=-1 if former is None else former.told.version,
         policies=call.policy_set,
         resource_arn=service.accelerator_arn(accelerator.id),
-        keys=dict(accelerator_keys(service, accelerator.id)),
+        keys=_keys(service, accelerator, asked),
         ended=-1 if former is None else former.told.ended,
     )
     _check_size(told)
     is_news = former is None or told != former.told
     if is_news:
         told = replace(told, version=holders.next_version())
-    asked = call.condition_keys(accelerator.id)
     holders.put(Holding(told, _policies_now(call), asked, ticket_end(accelerator.now())))
     if is_news:
         await accelerator.tell((told,))
@@ -75,7 +81,7 @@ def _present(
     policies = holding.policies_now(service.identities())
     if policies is None:
         return None
-    keys = dict(accelerator_keys(service, accelerator.id))
+    keys = _keys(service, accelerator, holding.asked)
     if (policies, keys) == (holding.told.policies, holding.told.keys):
         return None
     version = accelerator.holders.next_version()
@@ -83,6 +89,14 @@ def _present(
     if _may_connect(service, holding, told) and len(_line(told)) <= MAX_ORDER_BYTES:
         return told
     return replace(told, policies=PolicySet(), ended=version)
+
+
+def _keys(
+    service: ControlService, accelerator: AcceleratorProcess, asked: Mapping[str, ContextValue]
+) -> dict[str, ContextValue]:
+    """The condition keys that stay the same from call to call."""
+    session = {key: value for key, value in asked.items() if key == SESSION_ISSUED}
+    return {**session, **accelerator_keys(service, accelerator.id)}
 
 
 def _may_connect(service: ControlService, holding: Holding, told: HolderPolicies) -> bool:

@@ -21,6 +21,7 @@ from accel_daemon.supervisor.fleet import Fleet
 from accel_protocol.errors import AccessDeniedError, CallError
 
 ANY_RESOURCE = "*"
+SESSION_ISSUED = "aws:TokenIssueTime"
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class Call:
             known["aws:SourceIp"] = self.source_ip
         if self.caller.session is not None:
             issued = datetime.fromtimestamp(self.caller.session.issued_at, UTC)
-            known["aws:TokenIssueTime"] = issued.isoformat(timespec="seconds")
+            known[SESSION_ISSUED] = issued.isoformat(timespec="seconds")
         return {**known, **accelerator_keys(self.service, accelerator_id)}
 
     def denied(self, accelerator_id: str | None = None) -> AccessDeniedError:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from accel_daemon.iam.callers import AssumedRole, Principal
 from accel_daemon.iam.policy_set import PolicySet
-from accel_daemon.iam.principals import Principal
 from accel_daemon.launch_order import AuditedDecision, HolderPolicies, Notice, Report
 
 DOCUMENT = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny"}]}
+SESSION = AssumedRole("runner", "AROA" + "A" * 17, "nightly", "000000000000")
 HOLDER = HolderPolicies(
     principal=Principal("ann", "000000000000"),
     access_key_id="AKIATESTTESTTESTTEST",
@@ -26,6 +29,7 @@ HOLDER = HolderPolicies(
         Notice("drain"),
         Notice("revoke", ("AKIA",), ("arn",)),
         Notice("policies", holder=HOLDER),
+        Notice("policies", holder=replace(HOLDER, principal=SESSION)),
     ],
 )
 def test_notices(notice: Notice) -> None:
