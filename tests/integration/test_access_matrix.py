@@ -169,6 +169,32 @@ def test_expired(lone_accelerator: LoneAccelerator, methods: list[str], realm: R
     }
 
 
+def test_without_the_policies_of_its_ticket_nothing_is_done(
+    lone_accelerator: LoneAccelerator, realm: Realm
+) -> None:
+    """A ticket names a version of the policies that never arrives: refused, to be tried again."""
+    grant = lone_accelerator.grant()
+    ticket = lone_accelerator.signer.issue(
+        Principal("tester", "000000000000"),
+        lone_accelerator.accelerator_id,
+        KEY_ID,
+        1,
+        time.time(),
+        policies=99,
+    )
+    door = LoneDoor(lone_accelerator)
+    reason, request_id = refusal_of(
+        realm, grant, "/accel.v1.Accelerator/List", ticket=ticket, credentials=door
+    )
+    assert reason == "BUSY"
+
+    def lines() -> list[Any]:
+        return [one for one in lone_accelerator.decisions if one.request_id == request_id]
+
+    eventually(lines, 10)
+    assert [(one.allowed, one.reason) for one in lines()] == [(False, "BUSY")]
+
+
 @dataclass
 class LoneDoor:
     """The lone accelerator's channel, by a grant."""
