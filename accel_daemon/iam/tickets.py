@@ -131,8 +131,7 @@ class TicketSigner:
             "jti": secrets.token_urlsafe(16),
             "policies": policies,
         }
-        headers = {"typ": TOKEN_TYPE}
-        return jwt.encode(claims, self.private_key, algorithm=ALGORITHM, headers=headers)
+        return jwt.encode(claims, self.private_key, ALGORITHM, headers={"typ": TOKEN_TYPE})
 
     def public_key_pem(self) -> str:
         """The public key, for the accelerators' verifiers."""
