@@ -63,9 +63,8 @@ def authenticate(
         service: the only service accepted there.
         find_secret: the secret of an access key id, or None.
         max_skew: how far the client's clock may be off, either way; exactly this much is accepted.
-        find_session_secret: the secret that a session token holds for its access key id, be it
-            expired or not; None when the two do not belong together. Without it, a request with a
-            session token is refused rather than its token ignored.
+        find_session_secret: the secret that a session token holds for its access key id, expired or
+            not, or None. Without it, a request with a token is refused, not its token ignored.
         use_once: called with access key id and signature once these are proven; refuses what was
             used before by raising. Without it, signatures may come again.
 

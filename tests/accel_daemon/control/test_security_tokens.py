@@ -9,13 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import botocore.session
 import jwt
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from accel_daemon.control.gate import SIGNATURES
@@ -452,3 +455,32 @@ def signed_form(client: Any, key: AccessKey, now: datetime) -> dict[str, Any]:
     request = HttpRequest("POST", "/", "", tuple(headers.items()), IDENTITY)
     added = sign(request, key, region="us-east-1", service="sts", now=now)
     return {"data": IDENTITY, "headers": {**headers, **added}}
+
+
+def test_presigned_address_of_a_session(office: Office) -> None:
+    """The token stands in the query, inside what is signed."""
+    good, other = sealed(office, datetime.now(UTC), 900), sealed(office, datetime.now(UTC), 900)
+    url = presigned(office, good)
+    assert opened(office, url) == ""
+    exchanged = url.replace(quote(str(good.session_token)), quote(str(other.session_token)))
+    assert exchanged != url
+    assert opened(office, exchanged) == "SIGNATURE_MISMATCH"
+    bare = presigned(office, replace(good, session_token=None))
+    assert opened(office, bare) == "INVALID_CREDENTIALS"
+    added = f"{bare}&X-Amz-Security-Token={quote(str(good.session_token))}"
+    assert opened(office, added) == "SIGNATURE_MISMATCH"
+
+
+def presigned(office: Office, key: AccessKey) -> str:
+    """An address of `GET /status` that botocore signed."""
+    credentials = Credentials(key.access_key_id, key.secret_access_key, key.session_token)
+    request = AWSRequest("GET", office.daemon.ready["control"] + "/status")
+    SigV4QueryAuth(credentials, "elastic-inference", "us-east-1", expires=60).add_auth(request)
+    return str(request.url)
+
+
+def opened(office: Office, url: str) -> str:
+    """What an address answers without a key: its reason, or "" for a success."""
+    path = url.removeprefix(office.daemon.ready["control"])
+    answer = office.daemon.call("GET", path)
+    return str(answer.json().get("reason", "")) if answer.status != 200 else ""
