@@ -356,6 +356,7 @@ class AcceleratorProcess:
             tenancy=self.tenancy.number,
             store=str(place.folders.store),
             engine=place.spec.engine,
+            paced=place.spec.paced,
         )
 
     def _live_revocations(self) -> Notice | None:
