@@ -120,6 +120,9 @@ class _Flat:
         if kinds and outputs:
             identity = node_def_pb2.NodeDef(name=name, op="IdentityN", input=outputs[0])
             identity.attr["T"].list.type.extend(kinds)
+            # Depends on the other sides of a branch too, which would be left out otherwise.
+            others = dict.fromkeys(_node_name(tensor) for body in outputs[1:] for tensor in body)
+            identity.input.extend(f"^{other}" for other in others)
             self._append(identity)
 
     def _called(self, node: Any) -> tuple[Sequence[Any], int] | None:

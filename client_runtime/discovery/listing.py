@@ -29,6 +29,10 @@ class Accelerator:
         source: where that was found.
         endpoint: "HOST:PORT" of its gRPC server; None when the control endpoint does not tell.
         used_memory_bytes: by loaded models; None when the control endpoint does not tell.
+        memory_bytes: of the emulated type; None for `host`, whose memory is the machine's.
+        tera_flops_16, tera_flops_32: published throughput of the emulated type by float width, in
+            10^12 operations a second; None for `host`.
+        paced: whether runs take as long as that throughput would have them.
     """
 
     id: str
@@ -39,6 +43,10 @@ class Accelerator:
     source: str
     endpoint: str | None = None
     used_memory_bytes: int | None = None
+    memory_bytes: int | None = None
+    tera_flops_16: int | None = None
+    tera_flops_32: int | None = None
+    paced: bool = False
 
 
 def accelerators(
@@ -88,6 +96,10 @@ def read_answer(answer: Mapping[str, Any], endpoint: Endpoint) -> list[Accelerat
             source=endpoint.source,
             endpoint=details.get(row["acceleratorId"], {}).get("endpoint"),
             used_memory_bytes=details.get(row["acceleratorId"], {}).get("usedMemoryBytes"),
+            memory_bytes=details.get(row["acceleratorId"], {}).get("memoryBytes"),
+            tera_flops_16=details.get(row["acceleratorId"], {}).get("teraFlops16"),
+            tera_flops_32=details.get(row["acceleratorId"], {}).get("teraFlops32"),
+            paced=details.get(row["acceleratorId"], {}).get("paced", False),
         )
         for place, row in enumerate(answer["acceleratorSet"])
     ]
