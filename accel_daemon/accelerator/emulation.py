@@ -54,6 +54,15 @@ def counted_bytes(weights: Weights, grown: int) -> int:
     return max(weights.total, grown - own)
 
 
+def allowed_growth(published: PublishedType) -> int:
+    """By how many bytes the process may grow during one run before the run is stopped.
+
+    What a run takes is estimated beforehand; this is for what no estimate tells, as loops that
+    collect values.
+    """
+    return published.memory_bytes + 2 * _ENGINE_BYTES
+
+
 def too_large(published: PublishedType, needed: int, run_bytes: int = 0) -> ModelError:
     """The refusal of a graph that does not even fit alone.
 

@@ -18,7 +18,12 @@ from typing import TypeVar
 
 import psutil
 
-from accel_daemon.accelerator.emulation import Emulation, counted_bytes
+from accel_daemon.accelerator.emulation import (
+    Emulation,
+    allowed_growth,
+    counted_bytes,
+    too_large,
+)
 from accel_daemon.accelerator.memory import AcceleratorMemory
 from accel_daemon.accelerator.pacing import Turn
 from accel_daemon.accelerator.run_costs import RunCosts
@@ -33,8 +38,11 @@ from accel_protocol.tensors import Array
 
 # Most cancelled runs are over by themselves within this time, in seconds.
 _CANCEL_GRACE_SECONDS = 0.25
+# How often the memory of runs on an emulated type is looked at.
+_WATCH_SECONDS = 0.1
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_Work = asyncio.Future[tuple[dict[str, Array], float]]
 
 
 @dataclass
@@ -215,13 +223,28 @@ class GraphTable:
         loop = asyncio.get_running_loop()
         work = loop.run_in_executor(self._threads, _timed, loaded.graph, call.feeds, timeout)
         try:
+            if self._emulation is not None:
+                await self._watched(loaded, work, self._emulation)
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             loop.call_later(_CANCEL_GRACE_SECONDS, self._stop, loaded, work)
             raise
 
-    def _stop(self, loaded: Loaded, work: asyncio.Future[tuple[dict[str, Array], float]]) -> None:
-        """Stop a cancelled run that still goes on, by closing its graph.
+    async def _watched(self, loaded: Loaded, work: _Work, emulation: Emulation) -> None:
+        """Wait for a run, and stop it when the process grows beyond all that it may take.
+
+        Raises:
+            ModelError: it did (MODEL_TOO_LARGE).
+        """
+        before = resident_bytes()
+        while not (await asyncio.wait([work], timeout=_WATCH_SECONDS))[0]:
+            grown = resident_bytes() - before
+            if grown > allowed_growth(emulation.published):
+                self._stop(loaded, work)
+                raise too_large(emulation.published, loaded.memory_bytes + grown, grown)
+
+    def _stop(self, loaded: Loaded, work: _Work) -> None:
+        """Stop a run that is not wanted any more and still goes on, by closing its graph.
 
         TensorFlow can stop all runs of a Session or none. The graph is loaded again for whoever
         else uses it.

@@ -2,7 +2,7 @@
 
 The rows of `acceleratorSet` are exactly AWS's. What AWS has no member for is beside it, in
 `acceleratorDetails`, which AWS's SDKs ignore: ordinal, state, endpoint, the memory that is used,
-and of an emulated type its memory, its throughput, and whether it is paced.
+and whether it is paced.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from accel_daemon.control.metadata import availability_zone, instance_id
 from accel_daemon.control.pages import Question, cut_page, matches, read_question
 from accel_daemon.control.service import ControlService, call_of
 from accel_daemon.supervisor.accelerator_process import AcceleratorProcess
-from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
 from accel_daemon.supervisor.life_cycle import State
-from accel_protocol.accelerator_types import published_type
 
 
 async def describe_accelerators(request: web.Request) -> web.StreamResponse:
@@ -71,18 +69,5 @@ def _details(accelerator: AcceleratorProcess) -> dict[str, object]:
         "state": accelerator.state.value,
         "endpoint": accelerator.endpoint,
         "usedMemoryBytes": accelerator.counters.get("memory_bytes"),
-        **_emulated(accelerator.placement.spec),
-    }
-
-
-def _emulated(spec: AcceleratorSpec) -> dict[str, object]:
-    """What is published of the emulated type; nothing for `host`."""
-    published = published_type(spec.type)
-    if published is None:
-        return {}
-    return {
-        "memoryBytes": published.memory_bytes,
-        "teraFlops16": published.tera_flops_16,
-        "teraFlops32": published.tera_flops_32,
-        "paced": spec.paced,
+        **({"paced": True} if accelerator.placement.spec.paced else {}),
     }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from accel_protocol.accelerator_types import published_type
 from accel_protocol.errors import ConnectionLostError
 from accel_protocol.sigv4 import AccessKey
 from client_runtime.discovery import visible_devices
@@ -87,22 +88,29 @@ def read_answer(answer: Mapping[str, Any], endpoint: Endpoint) -> list[Accelerat
     """What DescribeAccelerators said, with the endpoint's own ordinals."""
     details = {one["acceleratorId"]: one for one in answer.get("acceleratorDetails") or []}
     return [
-        Accelerator(
-            id=row["acceleratorId"],
-            type=row["acceleratorType"],
-            ordinal=details.get(row["acceleratorId"], {}).get("ordinal", place),
-            status=row["acceleratorHealth"]["status"],
-            control=endpoint.control,
-            source=endpoint.source,
-            endpoint=details.get(row["acceleratorId"], {}).get("endpoint"),
-            used_memory_bytes=details.get(row["acceleratorId"], {}).get("usedMemoryBytes"),
-            memory_bytes=details.get(row["acceleratorId"], {}).get("memoryBytes"),
-            tera_flops_16=details.get(row["acceleratorId"], {}).get("teraFlops16"),
-            tera_flops_32=details.get(row["acceleratorId"], {}).get("teraFlops32"),
-            paced=details.get(row["acceleratorId"], {}).get("paced", False),
-        )
+        _accelerator(row, details.get(row["acceleratorId"], {}), place, endpoint)
         for place, row in enumerate(answer["acceleratorSet"])
     ]
+
+
+def _accelerator(
+    row: Mapping[str, Any], details: Mapping[str, Any], place: int, endpoint: Endpoint
+) -> Accelerator:
+    published = published_type(row["acceleratorType"])
+    return Accelerator(
+        id=row["acceleratorId"],
+        type=row["acceleratorType"],
+        ordinal=details.get("ordinal", place),
+        status=row["acceleratorHealth"]["status"],
+        control=endpoint.control,
+        source=endpoint.source,
+        endpoint=details.get("endpoint"),
+        used_memory_bytes=details.get("usedMemoryBytes"),
+        memory_bytes=published.memory_bytes if published else None,
+        tera_flops_16=published.tera_flops_16 if published else None,
+        tera_flops_32=published.tera_flops_32 if published else None,
+        paced=details.get("paced", False),
+    )
 
 
 def choose_visible(

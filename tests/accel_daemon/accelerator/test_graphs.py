@@ -157,6 +157,24 @@ def test_what_turns_out_too_large_is_closed(
     assert made.graphs.memory_bytes == 0
 
 
+def test_a_run_that_takes_far_more_than_there_is_is_stopped(
+    table: Callable[..., Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no estimate told; its graph is closed, which ends the run."""
+    made = table()
+
+    async def work() -> None:
+        graph_id = await made.load(1000)
+        grown = iter([0, GIB // 2, 4 * GIB])
+        monkeypatch.setattr(graphs, "resident_bytes", lambda: next(grown))
+        with pytest.raises(ModelError) as caught:
+            await made.run(graph_id, 1.0)
+        assert caught.value.fields["needed_bytes"] == str(1000 + 4 * GIB)
+        assert made.engine.loaded[0].closed
+
+    within(work())
+
+
 def test_a_graph_makes_room_before_it_is_loaded(table: Callable[..., Table]) -> None:
     """What was idle is gone by then, and comes back when it is run."""
     made = table()
