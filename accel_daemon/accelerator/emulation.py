@@ -63,22 +63,26 @@ def allowed_growth(published: PublishedType) -> int:
     return published.memory_bytes + 2 * _ENGINE_BYTES
 
 
-def too_large(published: PublishedType, needed: int, run_bytes: int = 0) -> ModelError:
+def too_large(
+    published: PublishedType, needed: int, run_bytes: int = 0, *, at_least: bool = False
+) -> ModelError:
     """The refusal of a graph that does not even fit alone.
 
     Args:
         published: the type whose memory it does not fit into.
         needed: bytes that it needs.
         run_bytes: of them, what a run with these feeds needs besides the weights.
+        at_least: whether the run was stopped before all that it needs was known.
     """
     fitting = fitting_type(needed)
     what = f", {_mebibytes(run_bytes)} of it for a run with these feeds" if run_bytes else ""
-    smaller = " or smaller feeds" if run_bytes else ""
+    smaller = ", or smaller feeds" if run_bytes else ""
+    least, fits = ("at least ", " or larger") if at_least else ("", ", which it fits into")
     return ModelError(
-        f"The model needs {_mebibytes(needed)} of accelerator memory{what}, "
+        f"The model needs {least}{_mebibytes(needed)} of accelerator memory{what}, "
         f"and {published.name} has {_mebibytes(published.memory_bytes)}.",
         reason="MODEL_TOO_LARGE",
-        remedy=f"Use an accelerator of type {fitting}, which it fits into{smaller}.",
+        remedy=f"Use an accelerator of type {fitting}{fits}{smaller}.",
         fields={
             "needed_bytes": str(needed),
             "limit_bytes": str(published.memory_bytes),

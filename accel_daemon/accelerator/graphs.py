@@ -241,7 +241,8 @@ class GraphTable:
             grown = resident_bytes() - before
             if grown > allowed_growth(emulation.published):
                 self._stop(loaded, work)
-                raise too_large(emulation.published, loaded.memory_bytes + grown, grown)
+                needed = loaded.memory_bytes + grown
+                raise too_large(emulation.published, needed, grown, at_least=True)
 
     def _stop(self, loaded: Loaded, work: _Work) -> None:
         """Stop a run that is not wanted any more and still goes on, by closing its graph.

@@ -67,3 +67,10 @@ def test_a_run_that_does_not_fit_names_its_share() -> None:
     assert "8999 MiB of it for a run with these feeds" in error.message
     assert "smaller feeds" in error.remedy
     assert error.fields["fitting_type"] == "host"
+
+
+def test_a_run_that_was_stopped_needs_at_least_that_much() -> None:
+    """How much more it would have taken is not known."""
+    error = too_large(PUBLISHED_TYPES[0], 1500 * MIB, run_bytes=1500 * MIB, at_least=True)
+    assert "needs at least 1500 MiB" in error.message
+    assert "eia2.medium or larger, or smaller feeds" in error.remedy
