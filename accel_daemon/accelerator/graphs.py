@@ -167,7 +167,7 @@ class GraphTable:
     async def _run_on(self, loaded: Loaded, call: Call, received: float) -> Outcome:
         self._residency.pin(call.graph_id)
         try:
-            cost = await _within(self._cost(loaded, call), _left(call.timeout, received))
+            cost = await self._cost(loaded, call, received)
             ready = time.monotonic()
             async with self._queue.place(_left(call.timeout, received)):
                 with self._residency.running(self._admit(call.graph_id, cost)):
@@ -186,11 +186,12 @@ class GraphTable:
         loaded.count(timing)
         return Outcome(fetches, timing, loaded.graph.repeatable)
 
-    async def _cost(self, loaded: Loaded, call: Call) -> Cost | None:
+    async def _cost(self, loaded: Loaded, call: Call, received: float) -> Cost | None:
         """What a call costs, on an emulated type."""
         if self._emulation is None:
             return None
-        return await loaded.costs.of({alias: feed.shape for alias, feed in call.feeds.items()})
+        shapes = {alias: feed.shape for alias, feed in call.feeds.items()}
+        return await _within(loaded.costs.of(shapes), _left(call.timeout, received))
 
     def _admit(self, graph_id: bytes, cost: Cost | None) -> int:
         """The bytes that a run takes, after room was made for them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -11,8 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accel_protocol.errors import DeadlineError, ModelError
+from accel_protocol.errors import CredentialsError, DeadlineError, ModelError
+from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime import EIPredictor, accelerators, connect
+from client_runtime.models.model import open_model
+from client_runtime.models.selection import Choice
+from client_runtime.transport import channel as channels
 from tests.conftest import Daemon, eventually, start_daemon, use_home
 
 tf = pytest.importorskip("tensorflow", reason="models are made with TensorFlow")
@@ -167,6 +172,36 @@ def test_a_paced_run_that_cannot_be_in_time_says_so(tmp_path: Path) -> None:
         with pytest.raises(DeadlineError):
             predictor({"x": np.zeros((3_000_000, 100), np.float32)}, timeout=0.001)
         assert time.monotonic() - started < 20
+
+
+def test_credentials_that_are_refused_show_the_code_of_the_original(
+    tmp_path: Path, emulating: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was reached, so no accelerator is named."""
+    folder = dense(tmp_path / "model", 2)
+    profile = json.loads((emulating.home / "client.json").read_text())
+    changed = {**profile, "secret_access_key": "x" * 40}
+    (tmp_path / "client.json").write_text(json.dumps(changed))
+    monkeypatch.setenv("ACCEL_HOME", str(tmp_path))
+    with EIPredictor(folder) as predictor, pytest.raises(CredentialsError) as caught:
+        predictor({"x": np.zeros((1, 2), np.float32)})
+    lines = str(caught.value).splitlines()
+    assert "    EI Error Code: [3, 16, 8]" in lines
+    assert "    EI Error Description: Unable to authenticate with accelerator" in lines
+    request = caught.value.request_id
+    assert f"    EI Request ID: TF-{request}  --  EI Accelerator ID: unknown" in lines
+
+
+def test_load_answers_with_the_operations_of_one_row(tmp_path: Path) -> None:
+    """Unknown sizes count as 1."""
+    model = open_model(dense(tmp_path / "model", 64), Choice())
+    with connect(accelerator_id=0) as attachment:
+        attachment.prepare(model.bundle())
+        channel, grant = attachment._reached()
+        request = pb.LoadRequest(graph_id=model.bundle().graph_id)
+        *_, last = channels.call(channel, grant, "Load", request)
+    assert last.graph.operations == pb.Operations(flops_32=2 * 64 * 64)
+    assert last.graph.memory_bytes == 4 * 64 * 64
 
 
 def test_what_is_emulated_is_told() -> None:
