@@ -34,6 +34,7 @@ class LaunchOrder:
         store: folder for its tenants' model bundles.
         engine: "tensorflow".
         limits: fields of `Limits` that differ from the default.
+        paced: whether runs take as long as the type's published throughput would have them.
     """
 
     accelerator_id: str
@@ -47,6 +48,7 @@ class LaunchOrder:
     store: str
     engine: str = "tensorflow"
     limits: dict[str, int] = field(default_factory=dict)
+    paced: bool = False
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""

@@ -374,6 +374,7 @@ class AcceleratorProcess:
             tenancy=self.tenancy.number,
             store=str(place.folders.store),
             engine=place.spec.engine,
+            paced=place.spec.paced,
         )
 
     def _standing_orders(self) -> bytes:
