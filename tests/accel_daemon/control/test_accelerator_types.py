@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from accel_daemon.control.accelerator_types import PUBLISHED_TYPES, zone_id
+from accel_daemon.control.accelerator_types import PUBLISHED_TYPES
+from accel_daemon.control.metadata.instance import zone_id
 from accel_daemon.supervisor.accelerator_spec import HOST_TYPE, TYPES
 
 
