@@ -14,6 +14,15 @@ from typing import Any
 
 import click
 
+from accel_daemon.control.metadata.options import (
+    DEFAULT_ROLE,
+    MAX_HOPS,
+    OWN_USER,
+    TOKENS,
+    TOKENS_OPTIONAL,
+    USERS,
+    MetadataOptions,
+)
 from accel_daemon.control.status_client import fetch_status
 from accel_daemon.home import Home
 from accel_daemon.iam.principals import new_access_key
@@ -69,6 +78,39 @@ def cli() -> None:
     help="Port of the instance metadata emulation on 127.0.0.1. 0: any free port.",
 )
 @click.option(
+    "--metadata-role",
+    metavar="NAME|none",
+    default=DEFAULT_ROLE,
+    show_default=True,
+    help="Role whose temporary credentials metadata offers, as an instance's and as a task's role. "
+    "none: offers no credentials.",
+)
+@click.option(
+    "--metadata-users",
+    type=click.Choice(USERS),
+    default=OWN_USER,
+    show_default=True,
+    help="Whose processes get the role's credentials. own: those of the user who runs the daemon, "
+    "and root's; where the system does not tell whose a connection is, nobody's. all: those of "
+    "every user of this machine.",
+)
+@click.option(
+    "--metadata-tokens",
+    type=click.Choice(TOKENS),
+    default=TOKENS_OPTIONAL,
+    show_default=True,
+    help="Whether requests for instance metadata must show a session token. optional: versions 1 "
+    "and 2 of the service. required: version 2 only.",
+)
+@click.option(
+    "--metadata-hop-limit",
+    type=click.IntRange(1, MAX_HOPS),
+    default=1,
+    show_default=True,
+    help="Time to live of the packets that answer requests for metadata. 1: they pass no router; "
+    "a container behind one needs 2.",
+)
+@click.option(
     "--metrics-port",
     type=_PORT,
     default=None,
@@ -96,6 +138,7 @@ def up(
     metrics_port: int | None,
     accelerators: tuple[str, ...],
     ready_file: Path | None,
+    **metadata: Any,
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C.
 
@@ -108,6 +151,7 @@ def up(
         host=host,
         port=port,
         metadata_port=metadata_port,
+        metadata=_metadata_options(**metadata),
         metrics_port=metrics_port,
         accelerators=specs,
         ready_file=ready_file.absolute() if ready_file else None,
@@ -176,6 +220,12 @@ def main() -> None:
     except OSError as error:
         click.echo(f"Error: {error.strerror or error}: {error.filename or ''}", err=True)
         sys.exit(1)
+
+
+def _metadata_options(
+    metadata_role: str, metadata_users: str, metadata_tokens: str, metadata_hop_limit: int
+) -> MetadataOptions:
+    return MetadataOptions(metadata_role, metadata_users, metadata_tokens, metadata_hop_limit)
 
 
 def _home() -> Home:

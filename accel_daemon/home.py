@@ -83,6 +83,11 @@ class Home:
         return self.daemon / "tags.json"
 
     @property
+    def container_token(self) -> Path:
+        """What containers show for the role's credentials."""
+        return self.daemon / "container-token"
+
+    @property
     def audit_log(self) -> Path:
         """Who did what, one JSON object per line."""
         return self.daemon / "audit.log"

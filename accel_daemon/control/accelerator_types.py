@@ -11,18 +11,12 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
-from accel_daemon.control.metadata import availability_zone
+from accel_daemon.control.metadata.instance import availability_zone, zone_id
 from accel_daemon.control.service import call_of
 from accel_protocol.accelerator_types import PUBLISHED_TYPES, PublishedType
 from accel_protocol.errors import CallError
 
 MAX_TYPES = 100
-_COMPASS: Mapping[str, str] = {
-    "northeast": "ne",
-    "northwest": "nw",
-    "southeast": "se",
-    "southwest": "sw",
-}
 
 
 async def describe_accelerator_types(request: web.Request) -> web.StreamResponse:
@@ -51,13 +45,6 @@ def locations(region: str) -> Mapping[str, str]:
         "availability-zone": availability_zone(region),
         "availability-zone-id": zone_id(region),
     }
-
-
-def zone_id(region: str) -> str:
-    """The id of a region's first zone as AWS abbreviates it: "use1-az1" for "us-east-1"."""
-    area, *directions, number = region.split("-")
-    short = "".join(_COMPASS.get(one, one[:1]) for one in directions)
-    return f"{area}{short}{number}-az1"
 
 
 def read_location_type(body: Mapping[str, object]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from accel_daemon.control.metadata import availability_zone, instance_id
+from accel_daemon.control.metadata.instance import availability_zone, instance_id
 from accel_daemon.control.pages import Question, cut_page, matches, read_question
 from accel_daemon.control.service import ControlService, call_of
 from accel_daemon.supervisor.accelerator_process import AcceleratorProcess

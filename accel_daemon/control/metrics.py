@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from accel_daemon.control.metadata import is_local_host
+from accel_daemon.control.metadata.guard import is_local_host
 from accel_daemon.control.service import call_of
 from accel_daemon.supervisor.fleet import Fleet
 from accel_daemon.supervisor.life_cycle import State

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import tempfile
 from collections.abc import AsyncIterator
@@ -104,8 +105,17 @@ async def serving(
     port: int,
     context: ssl.SSLContext | None = None,
     idle_seconds: float = IDLE_CONNECTION_SECONDS,
+    hop_limit: int | None = None,
 ) -> AsyncIterator[int]:
     """Serve an application; gives the port, and stops serving at the end.
+
+    Args:
+        app: the application.
+        host: address to listen on.
+        port: to listen on; 0 lets the system choose.
+        context: for TLS.
+        idle_seconds: how long a connection may be silent.
+        hop_limit: the time to live of all IPv4 packets that are sent; None for the system's.
 
     Raises:
         ConfigurationError: the address cannot be listened on.
@@ -123,9 +133,8 @@ async def serving(
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, ssl_context=context)
         try:
-            await site.start()
+            await _site(runner, host, port, context, hop_limit).start()
         except OSError as error:
             raise ConfigurationError(
                 f"Port {port} of {host} cannot be listened on: {error.strerror}.",
@@ -134,3 +143,24 @@ async def serving(
         yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()
+
+
+def _site(
+    runner: web.AppRunner,
+    host: str,
+    port: int,
+    context: ssl.SSLContext | None,
+    hop_limit: int | None,
+) -> web.BaseSite:
+    if hop_limit is None:
+        return web.TCPSite(runner, host, port, ssl_context=context)
+    listener = socket.socket(socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit it, and so does the first answer to whoever wants to connect.
+        listener.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hop_limit)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return web.SockSite(runner, listener, ssl_context=context)

@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,8 @@ from accel_daemon.control.audit import AUDIT, AuditRecord, audit, left_out, open
 from accel_daemon.control.authority_certificate import AUTHORITY_PEM
 from accel_daemon.control.holders import tell_again
 from accel_daemon.control.identity_store import IdentityStore
-from accel_daemon.control.metadata import build_metadata_app
+from accel_daemon.control.metadata.app import build_metadata_app
+from accel_daemon.control.metadata.options import MetadataOptions
 from accel_daemon.control.metrics import build_metrics_app
 from accel_daemon.control.request_audit import STRANGERS
 from accel_daemon.control.server import build_app, load_leaf, server_context, serving
@@ -43,6 +44,12 @@ from accel_daemon.supervisor.addresses import advertised_host, endpoint
 from accel_daemon.supervisor.client_profile import prepare_identities, write_client_profile
 from accel_daemon.supervisor.fleet import Fleet, Listening, build_fleet
 from accel_daemon.supervisor.launcher import Launcher, LocalLauncher
+from accel_daemon.supervisor.metadata_service import (
+    Surroundings,
+    build_metadata_service,
+    ready_entries,
+    role_of,
+)
 from accel_daemon.supervisor.revocations import removed_keys, removed_roles
 from accel_daemon.supervisor.session_key import load_or_create_session_key
 from accel_protocol.errors import ConfigurationError
@@ -69,6 +76,7 @@ class DaemonOptions:
         host: address to listen on.
         port: of the control endpoint, the accelerators above it; 0 lets the system choose all.
         metadata_port: of the metadata emulation; 0 lets the system choose.
+        metadata: how metadata is served.
         metrics_port: of the plain metrics listener; 0 lets the system choose, None opens none.
         accelerators: one process each.
         ready_file: gets JSON when everything accepts requests.
@@ -79,6 +87,7 @@ class DaemonOptions:
     host: str = "127.0.0.1"
     port: int = 9443
     metadata_port: int = 0
+    metadata: MetadataOptions = field(default_factory=MetadataOptions)
     metrics_port: int | None = None
     accelerators: tuple[AcceleratorSpec, ...] = (AcceleratorSpec(),)
     ready_file: Path | None = None
@@ -87,10 +96,13 @@ class DaemonOptions:
 
 @dataclass(frozen=True)
 class _Addresses:
-    """HOST:PORT of what is served; `metrics` is None when the plain listener is off."""
+    """HOST:PORT of what is served, and what the ready file tells about metadata.
+
+    `metrics` is None when the plain listener is off.
+    """
 
     control: str
-    metadata: str
+    metadata: Mapping[str, str]
     metrics: str | None
 
 
@@ -209,12 +221,24 @@ async def _endpoints(daemon: _Daemon) -> AsyncIterator[_Addresses]:
     daemon.throttles.append(app[STRANGERS])
     async with serving(app, options.host, options.port, daemon.tls) as control_port:
         control = endpoint(daemon.advertised, control_port)
-        metadata_app = build_metadata_app(daemon.fleet, REGION, f"https://{control}")
         async with (
-            serving(metadata_app, METADATA_HOST, options.metadata_port) as metadata_port,
+            _metadata(daemon, f"https://{control}") as metadata,
             _plain_metrics(daemon) as metrics,
         ):
-            yield _Addresses(control, endpoint(METADATA_HOST, metadata_port), metrics)
+            yield _Addresses(control, metadata, metrics)
+
+
+@contextlib.asynccontextmanager
+async def _metadata(daemon: _Daemon, control: str) -> AsyncIterator[Mapping[str, str]]:
+    """Serve metadata; gives what the ready file tells about it."""
+    options, account = daemon.options, daemon.identities.account
+    around = Surroundings(options.home, daemon.authority, daemon.fleet, REGION, account, control)
+    role = role_of(options.metadata.role, daemon.sessions, lambda: daemon.identities)
+    service = build_metadata_service(options.metadata, around, role)
+    app = build_metadata_app(service)
+    hops = options.metadata.hop_limit
+    async with serving(app, METADATA_HOST, options.metadata_port, hop_limit=hops) as port:
+        yield ready_entries(service, f"http://{endpoint(METADATA_HOST, port)}", options.home)
 
 
 @contextlib.asynccontextmanager
@@ -310,7 +334,7 @@ def _announce(daemon: _Daemon, addresses: _Addresses) -> None:
         document: dict[str, object] = {
             "control": url,
             "ca_file": str(home.ca_file),
-            "metadata": f"http://{addresses.metadata}",
+            **addresses.metadata,
             "region": REGION,
             "account": daemon.identities.account,
             "accelerators": [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from accel_daemon.control.accelerator_types import zone_id
+from accel_daemon.control.metadata.instance import zone_id
 from accel_protocol.accelerator_types import PUBLISHED_TYPES
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -127,9 +128,21 @@ def refusal(call: Callable[..., Any], **arguments: Any) -> tuple[int, str]:
 
 
 @pytest.fixture(scope="module")
-def office(daemon: Any) -> Office:
-    """Users eve, who may assume roles, and idle, who may nothing; role lab trusts both."""
-    made = Office(daemon, IdentityStore(daemon.home / "daemon" / "identities.json"))
+def office(
+    tmp_path_factory: pytest.TempPathFactory, tools: Any, interpreter: Path
+) -> Iterator[Office]:
+    """A daemon of this module's own, whose accelerator has one tenant: the session `tenant`."""
+    home = tmp_path_factory.mktemp("home")
+    with tools.running_daemon(home, "--accelerator", f"host,python={interpreter}") as daemon:
+        yield furnish(Office(daemon, IdentityStore(home / "daemon" / "identities.json")))
+
+
+def furnish(made: Office) -> Office:
+    """Users eve, who may assume roles, idle, who may nothing, and ann; lab trusts the first two."""
+    daemon = made.daemon
+    profile = json.loads((daemon.home / "client.json").read_text())
+    daemon.keys["administrator"] = AccessKey(profile["access_key_id"], profile["secret_access_key"])
+    daemon.keys["ann"] = made.add_user("ann", ANY)
     daemon.keys["eve"] = made.add_user("eve", policy("sts:AssumeRole"))
     daemon.keys["idle"] = made.add_user("idle", policy("*", effect="Deny"))
     trusted = (user_arn("eve"), user_arn("idle"))
@@ -158,7 +171,7 @@ def test_assumed_role_is_a_tenant(office: Office) -> None:
     """A ticket for it names the session, and what the session goes back to."""
     key = office.daemon.keys["eve"]
     session = office.assume(key, "lab", "tenant")
-    answer = office.daemon.call("POST", "/connect", {"accelerator": 1}, key=session)
+    answer = office.daemon.call("POST", "/connect", {"accelerator": 0}, key=session)
     body = answer.json()
     assert answer.status == 200, body
     assert body["principal"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/lab/tenant"
@@ -172,7 +185,7 @@ def test_assumed_role_is_a_tenant(office: Office) -> None:
 def test_ticket_ends_no_later_than_its_session(office: Office) -> None:
     """A session of one minute gets a ticket of one minute."""
     session = sealed(office, datetime.now(UTC), 60, name="tenant")
-    answer = office.daemon.call("POST", "/connect", {"accelerator": 1}, key=session).json()
+    answer = office.daemon.call("POST", "/connect", {"accelerator": 0}, key=session).json()
     assert 50 <= answer["ticketExpiresIn"] <= 60
     claims = jwt.decode(answer["ticket"], options={"verify_signature": False})
     assert claims["exp"] <= time.time() + 60

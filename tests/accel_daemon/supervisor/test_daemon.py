@@ -33,7 +33,11 @@ def daemon(
 def test_ready_file(daemon: Any) -> None:
     """It holds exactly what the outside relies on."""
     ready = daemon.ready
-    assert set(ready) == {"control", "ca_file", "metadata", "region", "account", "accelerators"}
+    containers = {"container_metadata", "container_credentials", "container_token_file"}
+    assert set(ready) - containers == {
+        *("control", "ca_file", "metadata", "region", "account", "accelerators")
+    }
+    assert containers <= set(ready)
     assert ready["control"].startswith("https://127.0.0.1:")
     assert ready["metadata"].startswith("http://127.0.0.1:")
     assert (ready["region"], ready["account"]) == ("us-east-1", "000000000000")
