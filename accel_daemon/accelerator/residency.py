@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from accel_protocol.errors import LimitError
+
 
 class Residency:
     """Accounts for loaded graphs.
@@ -21,6 +23,27 @@ class Residency:
     def used_bytes(self) -> int:
         """Measured bytes of all loaded graphs."""
         return sum(self._bytes.values())
+
+    def set_capacity(self, capacity_bytes: int | None) -> None:
+        """Let all graphs together take so much from now on; see `to_evict`."""
+        self._capacity = capacity_bytes
+
+    def check_fits(self, size: int) -> None:
+        """Check that a graph fits when no other is there.
+
+        Raises:
+            LimitError: it is larger than the capacity.
+        """
+        if self._capacity is not None and size > self._capacity:
+            raise LimitError(
+                f"The graph takes {size} bytes, and the accelerator has {self._capacity} for it.",
+                remedy="Use a smaller model, or an accelerator with more memory.",
+                fields={
+                    "name": "accelerator_memory_bytes",
+                    "limit": str(self._capacity),
+                    "actual": str(size),
+                },
+            )
 
     def add(self, graph_id: bytes, size: int) -> None:
         """A graph was loaded and took `size` bytes."""
