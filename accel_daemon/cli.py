@@ -16,6 +16,7 @@ import click
 
 from accel_daemon.control.identity_store import IdentityStore
 from accel_daemon.control.status_client import fetch_status
+from accel_daemon.fault_cli import fault
 from accel_daemon.home import Home, make_private_folder
 from accel_daemon.iam.policy import load_document, parse_policy
 from accel_daemon.iam.principals import Identities, Key, User, new_access_key
@@ -81,6 +82,11 @@ def cli() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Gets JSON with all addresses when everything accepts requests.",
 )
+@click.option(
+    "--allow-faults",
+    is_flag=True,
+    help="Take faults on demand (`accel-daemon fault`). For tests only, never in production.",
+)
 def up(
     host: str,
     port: int,
@@ -88,6 +94,7 @@ def up(
     metrics_port: int | None,
     accelerators: tuple[str, ...],
     ready_file: Path | None,
+    allow_faults: bool,
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C.
 
@@ -103,12 +110,14 @@ def up(
         metrics_port=metrics_port,
         accelerators=specs,
         ready_file=ready_file.absolute() if ready_file else None,
+        allow_faults=allow_faults,
     )
     _log_to_stderr()
     asyncio.run(run_daemon(options))
 
 
 cli.add_command(policy)
+cli.add_command(fault)
 
 
 @cli.group()

@@ -27,6 +27,7 @@ class LaunchOrder:
         store: folder for its tenants' model bundles.
         engine: "tensorflow".
         limits: fields of `Limits` that differ from the default.
+        allow_faults: whether it takes notices of faults on demand.
     """
 
     accelerator_id: str
@@ -40,6 +41,7 @@ class LaunchOrder:
     store: str
     engine: str = "tensorflow"
     limits: dict[str, int] = field(default_factory=dict)
+    allow_faults: bool = False
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""
@@ -53,11 +55,20 @@ class LaunchOrder:
 
 @dataclass(frozen=True)
 class Notice:
-    """Supervisor to process: keys and principals whose tickets end now, or an order to drain."""
+    """Supervisor to process: whose tickets end now, which faults hold, or an order to drain.
 
-    kind: Literal["revoke", "drain"]
+    Attributes:
+        kind: "revoke", "drain", "faults".
+        access_key_ids, principals: of the tickets ("revoke").
+        faults: all faults that hold from now on, as `accel_daemon.faults.board` tells them.
+        version: of the faults; the process says which it has taken over ("faults_version").
+    """
+
+    kind: Literal["revoke", "drain", "faults"]
     access_key_ids: tuple[str, ...] = ()
     principals: tuple[str, ...] = ()
+    faults: tuple[dict[str, Any], ...] = ()
+    version: int = 0
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""
@@ -67,7 +78,13 @@ class Notice:
     def from_line(line: bytes) -> Notice:
         """Read what `to_line` wrote."""
         value = json.loads(line)
-        return Notice(value["kind"], tuple(value["access_key_ids"]), tuple(value["principals"]))
+        return Notice(
+            kind=value["kind"],
+            access_key_ids=tuple(value.get("access_key_ids", ())),
+            principals=tuple(value.get("principals", ())),
+            faults=tuple(value.get("faults", ())),
+            version=value.get("version", 0),
+        )
 
 
 @dataclass(frozen=True)
@@ -78,7 +95,7 @@ class Report:
         kind: "ready" (once), "status" (about once a second while something changes), "failed".
         port: where it listens ("ready").
         counters: fields of `accel.v1.Counters` plus "graphs", "memory_bytes", "streams"
-            and "calls" (in progress).
+            and "calls" (in progress); where faults are allowed, "faults_version" and "fault_ID".
         message: why it failed, for the operator.
     """
 

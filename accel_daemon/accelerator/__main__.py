@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import os
@@ -11,6 +12,7 @@ import sys
 from dataclasses import asdict
 from typing import BinaryIO
 
+from accel_daemon.accelerator.disturbances import Disturbances
 from accel_daemon.accelerator.gate import Gate
 from accel_daemon.accelerator.server import AcceleratorServer
 from accel_daemon.accelerator.service import AcceleratorService
@@ -72,15 +74,17 @@ async def _serve(order: LaunchOrder, reports: BinaryIO) -> int:
     await server.start()
     _report(reports, Report("ready", port=server.port))
     _log.info("ready on port %d with %s", server.port, engine.version)
-    status = asyncio.create_task(_report_status(service, reports))
-    await _until_told_to_stop(service)
+    status = asyncio.create_task(_report_status(service, server.disturbances, reports))
+    await _until_told_to_stop(service, server)
     await server.drain(_DRAIN_SECONDS)
     status.cancel()
     return 0
 
 
-async def _report_status(service: AcceleratorService, reports: BinaryIO) -> None:
-    """Tell the supervisor the counters whenever they changed."""
+async def _report_status(
+    service: AcceleratorService, disturbances: Disturbances | None, reports: BinaryIO
+) -> None:
+    """Tell the supervisor the counters whenever they changed, and at once which faults hold."""
     last: dict[str, int] = {}
     while True:
         tenants = service.tenants.values()
@@ -90,14 +94,24 @@ async def _report_status(service: AcceleratorService, reports: BinaryIO) -> None
             "memory_bytes": sum(tenant.graphs.memory_bytes for tenant in tenants),
             "streams": len(service.gate.streams),
             "calls": service.calls_in_progress,
+            **(disturbances.counters() if disturbances is not None else {}),
         }
         if counters != last:
             _report(reports, Report("status", counters=counters))
             last = counters
+        await _pause(disturbances)
+
+
+async def _pause(disturbances: Disturbances | None) -> None:
+    if disturbances is None:
         await asyncio.sleep(_STATUS_SECONDS)
+        return
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(disturbances.changed.wait(), _STATUS_SECONDS)
+    disturbances.changed.clear()
 
 
-async def _until_told_to_stop(service: AcceleratorService) -> None:
+async def _until_told_to_stop(service: AcceleratorService, server: AcceleratorServer) -> None:
     """Follow the supervisor's notices until it orders to drain, goes away, or SIGTERM comes."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -105,18 +119,23 @@ async def _until_told_to_stop(service: AcceleratorService) -> None:
         loop.add_signal_handler(number, stop.set)
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
-    notices = asyncio.create_task(_follow_notices(reader, service, stop))
+    notices = asyncio.create_task(_follow_notices(reader, service, server, stop))
     await stop.wait()
     notices.cancel()
 
 
 async def _follow_notices(
-    reader: asyncio.StreamReader, service: AcceleratorService, stop: asyncio.Event
+    reader: asyncio.StreamReader,
+    service: AcceleratorService,
+    server: AcceleratorServer,
+    stop: asyncio.Event,
 ) -> None:
     while line := await reader.readline():
         notice = Notice.from_line(line)
         if notice.kind == "revoke":
             service.gate.revoke((*notice.access_key_ids, *notice.principals))
+        elif notice.kind == "faults":
+            await server.disturb(notice)
         else:
             break
     stop.set()

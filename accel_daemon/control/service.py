@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from accel_daemon.control.audit import AuditRecord, audit
+from accel_daemon.faults.board import FaultBoard
 from accel_daemon.iam.policy import AccessRequest, Policy, evaluate, parse_policy
 from accel_daemon.iam.principals import Identities, Principal, User
 from accel_daemon.iam.tickets import TicketSigner
@@ -32,6 +33,7 @@ class ControlService:
         is_ready: whether every accelerator was ready once.
         now: the present time, aware.
         body_seconds: how long a client may take to send a request's body.
+        faults: the faults on demand; None where the operator did not allow any.
     """
 
     fleet: Fleet
@@ -42,6 +44,7 @@ class ControlService:
     now: Callable[[], datetime]
     body_seconds: float = 10.0
     refresh_identities: Callable[[], Awaitable[None]] | None = None
+    faults: FaultBoard | None = None
 
     def accelerator_arn(self, accelerator_id: str) -> str:
         """The resource that policies name."""

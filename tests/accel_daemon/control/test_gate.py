@@ -26,6 +26,7 @@ MINUTES = timedelta(minutes=1)
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/describe-accelerator-offerings"): {"locationType": "region"},
     ("POST", "/tags/{resourceArn}"): {"tags": {"gate": "open"}},
+    ("POST", "/faults"): {"kind": "drop", "probability": 0, "seconds": 1},
 }
 QUERIES = {("DELETE", "/tags/{resourceArn}"): "?tagKeys=gate"}
 
