@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,6 @@ from accel_protocol.methods import SERVICE
 
 Context = Any  # grpc.aio.ServicerContext, which has no usable types
 _ADMISSION = Event(Moment.ADMISSION)
-_ENDS_STREAMS = (Kind.UNAVAILABLE, Kind.EXPIRED_CREDENTIALS)
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,11 @@ class Disturbance:
     id: str
     until: float | None
     plan: FaultPlan
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it strikes here, and not at the control endpoint only."""
+        return self.plan.fault.at != "control"
 
     def error(self) -> AcceleratorError:
         """What a caller gets when it strikes."""
@@ -62,21 +66,16 @@ class Disturbances:
         self.version = 0
         self.changed = asyncio.Event()
 
-    def adopt(self, told: Sequence[Mapping[str, Any]]) -> AcceleratorError | None:
-        """Take over what the supervisor says; the error with which open streams end now, if any.
+    def adopt(self, told: Sequence[Mapping[str, Any]]) -> tuple[Disturbance, ...]:
+        """Take over what the supervisor says; those faults that are new here.
 
         Faults that were here already go on with their sequence of decisions.
         """
         known = {one.id: one for one in self.present}
-        fresh = [one for one in map(_read, told) if one.id not in known]
+        fresh = tuple(one for one in map(_read, told) if one.id not in known)
         ids = [str(one["id"]) for one in told]
         self.present = tuple(one for one in (*self.present, *fresh) if one.id in ids)
-        ending = (
-            one.error()
-            for one in fresh
-            if one.plan.fault.kind in _ENDS_STREAMS and one.plan.fault.at != "control"
-        )
-        return next(ending, None)
+        return fresh
 
     def confirm(self, version: int) -> None:
         """All effects of a notice are there; the supervisor waits to be told so."""
@@ -118,7 +117,7 @@ class Disturbances:
         """
         seconds = 0.0
         for one in self.present:
-            if one.plan.fault.at == "control":
+            if not one.is_here:
                 continue
             action = one.plan.decide(event, self._clock())
             if action.verdict in (Verdict.CUT, Verdict.REFUSE):
@@ -126,6 +125,14 @@ class Disturbances:
             seconds += action.seconds
         if seconds > 0:
             await asyncio.sleep(seconds)
+
+
+def ending(fresh: Iterable[Disturbance]) -> AcceleratorError | None:
+    """The error with which an open stream ends because of new faults; None: it goes on."""
+    for one in fresh:
+        if one.is_here and one.plan.decide(_ADMISSION).verdict is Verdict.REFUSE:
+            return one.error()
+    return None
 
 
 def _read(told: Mapping[str, Any]) -> Disturbance:

@@ -10,7 +10,11 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from accel_daemon.accelerator.disturbances import DisturbanceInterceptor, Disturbances
+from accel_daemon.accelerator.disturbances import (
+    DisturbanceInterceptor,
+    Disturbances,
+    ending,
+)
 from accel_daemon.accelerator.gate import Gate
 from accel_daemon.accelerator.handlers import generic_handler, refusing
 from accel_daemon.accelerator.service import AcceleratorService
@@ -101,10 +105,9 @@ class AcceleratorServer:
         """Let these faults hold from now on and no others, where faults are allowed."""
         if self.disturbances is None:
             return
-        error = self.disturbances.adopt(notice.faults)
+        fresh = self.disturbances.adopt(notice.faults)
         await self._follow_disturbances(self.disturbances)
-        if error is not None:
-            self._streams.end(lambda ticket: True, error)
+        self._streams.end_each(lambda: ending(fresh))
         self.disturbances.confirm(notice.version)
 
     async def _follow_disturbances(self, disturbances: Disturbances) -> None:

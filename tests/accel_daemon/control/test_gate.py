@@ -37,7 +37,7 @@ def good_call(daemon: Any, route: tuple[str, str]) -> tuple[str, str, Any]:
     accelerator = daemon.ready["accelerators"][0]["id"]
     kind = "arn:aws:elastic-inference:us-east-1:000000000000:elastic-inference-accelerator"
     arn = f"{kind}/{accelerator}"
-    path = path.replace("{resourceArn}", quote(arn, safe=""))
+    path = path.replace("{resourceArn}", quote(arn, safe="")).replace("{faultId}", "0")
     return method, path + QUERIES.get(route, ""), BODIES.get(route)
 
 
