@@ -243,6 +243,10 @@ REASONS: Mapping[str, Row] = {
         400,
         "The file changed while it was sent; make sure nothing writes to the model and repeat.",
     ),
+    # Not RESOURCE_EXHAUSTED: who does not know the reason would take that for BUSY, and repeat.
+    "MODEL_TOO_LARGE": Row(
+        ModelError, Status.FAILED_PRECONDITION, 413, "Use an accelerator type with more memory."
+    ),
     "GRAPH_FAILED": Row(
         GraphError, Status.INVALID_ARGUMENT, 400, "Check shapes and values of the feeds."
     ),
@@ -289,6 +293,12 @@ REASONS: Mapping[str, Row] = {
         Status.UNAUTHENTICATED,
         403,
         "Sign each request anew; a signed random header, as X-Accel-Nonce, keeps equal ones apart.",
+    ),
+    "CREDENTIALS_EXPIRED": Row(
+        CredentialsError,
+        Status.UNAUTHENTICATED,
+        403,
+        "Get new temporary credentials, from where these came from.",
     ),
     "CLOCK_SKEW": Row(
         CredentialsError,

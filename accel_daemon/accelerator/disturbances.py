@@ -8,7 +8,6 @@ any other one nothing stands between gRPC and the handlers. When a fault strikes
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ from typing import Any
 
 import grpc
 
-from accel_daemon.accelerator.handlers import refuse
+from accel_daemon.accelerator import run_stream
 from accel_daemon.faults.board import is_unhealthy
 from accel_daemon.faults.fault import Kind, parse_fault
 from accel_daemon.faults.plan import Event, FaultPlan, Moment, Verdict
 from accel_protocol.errors import AcceleratorError, ConnectionLostError, CredentialsError
-from accel_protocol.methods import SERVICE
+from accel_protocol.methods import ERROR_METADATA, SERVICE
 
 Context = Any  # grpc.aio.ServicerContext, which has no usable types
 _ADMISSION = Event(Moment.ADMISSION)
@@ -176,10 +175,16 @@ def _disturbed(handler: Any, disturbances: Disturbances) -> Any:
                 await wire.leaves(answer)
             return answer
         except AcceleratorError as error:
-            return await refuse(context, error, secrets.token_hex(8))
+            return await _abort(context, error)
 
     make = getattr(grpc, f"{kind}_rpc_method_handler")
     return make(handle, handler.request_deserializer, handler.response_serializer)
+
+
+async def _abort(context: Context, error: AcceleratorError) -> None:
+    trailer = ((ERROR_METADATA, run_stream.error_message(error).SerializeToString()),)
+    code = next(code for code in grpc.StatusCode if code.value[0] == int(error.status))
+    await context.abort(code, error.message, trailer)
 
 
 class _Wire:

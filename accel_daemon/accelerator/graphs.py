@@ -90,7 +90,7 @@ class GraphTable:
 
         Raises:
             ModelMissingError, ModelError: see BundleStore.bundle and Engine.load.
-            LimitError: its files alone are larger than the capacity.
+            ModelError: also when its files alone are larger than the capacity (MODEL_TOO_LARGE).
         """
         graph_id = manifest.graph_id()
         if graph_id not in self._loaded:

@@ -93,14 +93,13 @@ async def refusing(context: Context, work: Work) -> Any:
     try:
         return await work(request_id)
     except AcceleratorError as error:
-        await refuse(context, error, request_id)
+        await _refuse(context, error, request_id)
     except Exception:
         _log.exception("request %s failed", request_id)
-        await refuse(context, InternalError("The accelerator failed on this call."), request_id)
+        await _refuse(context, InternalError("The accelerator failed on this call."), request_id)
 
 
-async def refuse(context: Context, error: AcceleratorError, request_id: str) -> None:
-    """End a call with an error; never returns."""
+async def _refuse(context: Context, error: AcceleratorError, request_id: str) -> None:
     error.request_id = request_id
     _log.info("refused %s: %s", request_id, error.reason)
     trailer = ((ERROR_METADATA, run_stream.error_message(error).SerializeToString()),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from accel_protocol.errors import LimitError
+from accel_protocol.errors import ModelError
 
 
 class Residency:
@@ -32,17 +32,13 @@ class Residency:
         """Check that a graph fits when no other is there.
 
         Raises:
-            LimitError: it is larger than the capacity.
+            ModelError: it is larger than the capacity (MODEL_TOO_LARGE).
         """
         if self._capacity is not None and size > self._capacity:
-            raise LimitError(
-                f"The graph takes {size} bytes, and the accelerator has {self._capacity} for it.",
-                remedy="Use a smaller model, or an accelerator with more memory.",
-                fields={
-                    "name": "accelerator_memory_bytes",
-                    "limit": str(self._capacity),
-                    "actual": str(size),
-                },
+            raise ModelError(
+                f"The model takes {size} bytes, and the accelerator has {self._capacity} for it.",
+                reason="MODEL_TOO_LARGE",
+                fields={"needed_bytes": str(size), "limit_bytes": str(self._capacity)},
             )
 
     def add(self, graph_id: bytes, size: int) -> None:

@@ -20,7 +20,7 @@ from accel_protocol.errors import (
     AnswerLostError,
     ConnectionLostError,
     CredentialsError,
-    LimitError,
+    ModelError,
 )
 from client_runtime import EIPredictor, accelerators, connect
 from tests.conftest import Daemon, eventually, start_daemon, use_home
@@ -293,9 +293,10 @@ def test_memory_pressure(fragile: Daemon, new_model: Callable[[int], Path]) -> N
         assert len(observer.list().graphs) > 0
         inject(fragile, "memory-pressure:bytes=100")
         assert len(observer.list().graphs) == 0
-        with pytest.raises(LimitError) as caught:
+        with pytest.raises(ModelError) as caught:
             predictor(FEEDS)
-        assert caught.value.fields["limit"] == "100"
+        assert caught.value.reason == "MODEL_TOO_LARGE"
+        assert caught.value.fields["limit_bytes"] == "100"
         assert not caught.value.retryable
         clear(fragile)
         predictor(FEEDS)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from accel_daemon.accelerator.residency import Residency
-from accel_protocol.errors import LimitError
+from accel_protocol.errors import ModelError
 
 CAPACITY = 100
 GRAPHS = st.sampled_from([b"a", b"b", b"c", b"d", b"e"])
@@ -104,13 +104,10 @@ def test_what_can_never_fit_is_refused() -> None:
     """With both figures; at the capacity it still fits."""
     residency = Residency(CAPACITY)
     residency.check_fits(CAPACITY)
-    with pytest.raises(LimitError) as caught:
+    with pytest.raises(ModelError) as caught:
         residency.check_fits(CAPACITY + 1)
-    assert caught.value.fields == {
-        "name": "accelerator_memory_bytes",
-        "limit": str(CAPACITY),
-        "actual": str(CAPACITY + 1),
-    }
+    assert caught.value.reason == "MODEL_TOO_LARGE"
+    assert caught.value.fields == {"needed_bytes": "101", "limit_bytes": "100"}
     residency.set_capacity(None)
     residency.check_fits(2**60)
 

@@ -107,7 +107,7 @@ def test_expired_credentials(daemon: Any) -> None:
     ask(daemon, "GET", "/faults")
     for _ in range(2):
         refusal = ask(daemon, "GET", "/status", status=403)
-        assert "expired" in refusal["message"]
+        assert refusal["reason"] == "CREDENTIALS_EXPIRED"
     ask(daemon, "GET", "/status")
     lines = (daemon.home / "daemon" / "audit.log").read_text().splitlines()
     records = [json.loads(line) for line in lines]
