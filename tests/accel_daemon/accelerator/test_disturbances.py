@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from accel_daemon.accelerator.disturbances import Disturbances, ending
+from accel_daemon.faults.board import FaultBoard, Place
 from accel_daemon.faults.fault import parse_fault
 from accel_daemon.faults.plan import Event, Moment
+from accel_daemon.launch_order import Notice
 from accel_protocol.errors import ConnectionLostError, CredentialsError
 
 ADMISSION, CALL = Event(Moment.ADMISSION), Event(Moment.CALL)
@@ -98,3 +100,23 @@ def test_open_streams_end(text: str, error: type[Exception] | None) -> None:
 def test_control_only() -> None:
     """What strikes at the control endpoint leaves calls alone."""
     asyncio.run(holding("expired-credentials:at=control").meet(ADMISSION))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_daemon_and_process_draw_the_same(seed: int) -> None:
+    """Health by chance is the same in the API and in the health service."""
+    board = FaultBoard()
+    board.inject(parse_fault(f"unhealthy:probability=0.5,seed={seed}"), None)
+    for ordinal in range(4):
+        place = Place(f"eia-{ordinal}", ordinal)
+        disturbances = Disturbances()
+        disturbances.adopt(board.told(place))
+        assert disturbances.is_unhealthy is board.is_unhealthy(place)
+
+
+def test_a_notice_survives_its_line() -> None:
+    """Faults travel in one line of JSON; a notice of another kind needs none."""
+    faults = ({"id": "1", "place": "0", "until": None, "fault": {"kind": "drop"}},)
+    notice = Notice("faults", faults=faults, version=3)
+    assert Notice.from_line(notice.to_line()) == notice
+    assert Notice.from_line(b'{"kind": "drain"}') == Notice("drain")

@@ -145,43 +145,44 @@ def test_environment(
     assert_nothing_is_left(notes, tools)
 
 
+FACTORY_TESTS = """
+import subprocess, sys
+import psutil, pytest
+
+CODE = "import client_runtime; print(len(client_runtime.accelerators()))"
+PIDS = []
+
+def listed(daemon):
+    done = subprocess.run([sys.executable, "-c", CODE], text=True,
+                          env=daemon.client_environment(), capture_output=True)
+    return done.stdout + done.stderr
+
+def test_two_and_a_failure(stand_in):
+    deny = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Deny", "Action": "*", "Resource": "*"}]}
+    first, second = stand_in(), stand_in(policy=deny)
+    PIDS.extend([first.process.pid, second.process.pid])
+    assert first.home != second.home and first.control != second.control
+    assert listed(first) == "1\\n"
+    assert "AccessDeniedError" in listed(second)
+    assert False, "as planned"
+
+def test_they_have_ended(stand_in):
+    assert len(PIDS) == 2 and not any(map(psutil.pid_exists, PIDS))
+
+def test_none(accelerator_factory):
+    with pytest.raises(ValueError, match="At least one"):
+        accelerator_factory(accelerators=0)
+
+def test_unknown_type(accelerator_factory):
+    with pytest.raises(Exception, match="There is no accelerator type 'eia9.huge'"):
+        accelerator_factory(type="eia9.huge")
+"""
+
+
 def test_factory(project: pytest.Pytester, notes: Path, tools: Any) -> None:
     """Each call is a daemon of its own with its policy; they end with the test, failed or not."""
-    project.makepyfile(
-        """
-        import subprocess, sys
-        import psutil, pytest
-
-        CODE = "import client_runtime; print(len(client_runtime.accelerators()))"
-        PIDS = []
-
-        def listed(daemon):
-            done = subprocess.run([sys.executable, "-c", CODE], text=True,
-                                  env=daemon.client_environment(), capture_output=True)
-            return done.stdout + done.stderr
-
-        def test_two_and_a_failure(stand_in):
-            deny = {"Version": "2012-10-17", "Statement": [
-                {"Effect": "Deny", "Action": "*", "Resource": "*"}]}
-            first, second = stand_in(), stand_in(policy=deny)
-            PIDS.extend([first.process.pid, second.process.pid])
-            assert first.home != second.home and first.control != second.control
-            assert listed(first) == "1\\n"
-            assert "AccessDeniedError" in listed(second)
-            assert False, "as planned"
-
-        def test_they_have_ended(stand_in):
-            assert len(PIDS) == 2 and not any(map(psutil.pid_exists, PIDS))
-
-        def test_none(accelerator_factory):
-            with pytest.raises(ValueError, match="At least one"):
-                accelerator_factory(accelerators=0)
-
-        def test_unknown_type(accelerator_factory):
-            with pytest.raises(Exception, match="There is no accelerator type 'eia9.huge'"):
-                accelerator_factory(type="eia9.huge")
-        """
-    )
+    project.makepyfile(FACTORY_TESTS)
     done = project.runpytest_subprocess("-q", "-p", "no:cacheprovider")
     done.assert_outcomes(passed=3, failed=1)
     done.stdout.fnmatch_lines(["*AssertionError: as planned"])
