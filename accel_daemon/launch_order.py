@@ -26,8 +26,8 @@ class LaunchOrder:
         tenancy: rises with every new tenant; tickets of another tenancy are refused.
         store: folder for its tenants' model bundles.
         engine: "tensorflow".
-        limits: fields of `Limits` that differ from the default.
         allow_faults: whether it takes notices of faults on demand.
+        limits: fields of `Limits` that differ from the default.
     """
 
     accelerator_id: str
@@ -40,8 +40,8 @@ class LaunchOrder:
     tenancy: int
     store: str
     engine: str = "tensorflow"
-    limits: dict[str, int] = field(default_factory=dict)
     allow_faults: bool = False
+    limits: dict[str, int] = field(default_factory=dict)
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""

@@ -90,7 +90,6 @@ class GraphTable:
 
         Raises:
             ModelMissingError, ModelError: see BundleStore.bundle and Engine.load.
-            ModelError: also when its files alone are larger than the capacity (MODEL_TOO_LARGE).
         """
         graph_id = manifest.graph_id()
         if graph_id not in self._loaded:
@@ -176,13 +175,12 @@ class GraphTable:
 
     def _load_from_store(self, graph_id: bytes) -> Loaded:
         manifest = self._store.manifest(graph_id)
-        file_bytes = sum(file.size for file in manifest.files)
-        self._residency.check_fits(file_bytes)
+        self._residency.check_fits(sum(file.size for file in manifest.files))
         folder = self._store.bundle(manifest)
         before, started = resident_bytes(), time.monotonic()
         graph = self._engine.load(folder, manifest)
         took = time.monotonic() - started
-        grown = max(resident_bytes() - before, file_bytes)
+        grown = max(resident_bytes() - before, sum(file.size for file in manifest.files))
         return Loaded(graph_id, graph, grown, took)
 
     def _keep(self, graph_id: bytes, done: asyncio.Future[Loaded]) -> None:
@@ -195,17 +193,9 @@ class GraphTable:
         self._residency.add(graph_id, loaded.memory_bytes)
         _log.info("loaded graph %s in %.2f s", graph_id.hex()[:12], loaded.load_time)
         self._residency.pin(graph_id)
-        self._evict()
-        self._residency.unpin(graph_id)
-
-    def set_capacity(self, capacity_bytes: int | None) -> None:
-        """Change what all graphs may take; idle ones that no longer fit are evicted at once."""
-        self._residency.set_capacity(capacity_bytes)
-        self._evict()
-
-    def _evict(self) -> None:
         for victim in self._residency.to_evict():
             self.unload(victim)
+        self._residency.unpin(graph_id)
 
     def unload(self, graph_id: bytes) -> None:
         """Forget a loaded graph; its files stay. Nothing happens when it is not loaded."""
@@ -215,6 +205,12 @@ class GraphTable:
             loaded.stopped = True
             loaded.graph.close()
             _log.info("unloaded graph %s", graph_id.hex()[:12])
+
+    def set_pressure(self, pressure_bytes: int | None) -> None:
+        """Leave graphs so much memory at most; idle ones that no longer fit are evicted at once."""
+        self._residency.set_pressure(pressure_bytes)
+        for victim in self._residency.to_evict():
+            self.unload(victim)
 
     @property
     def memory_bytes(self) -> int:

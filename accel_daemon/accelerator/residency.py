@@ -16,6 +16,7 @@ class Residency:
 
     def __init__(self, capacity_bytes: int | None) -> None:
         self._capacity = capacity_bytes
+        self._without_pressure = capacity_bytes
         self._bytes: OrderedDict[bytes, int] = OrderedDict()
         self._pins: dict[bytes, int] = {}
 
@@ -24,9 +25,10 @@ class Residency:
         """Measured bytes of all loaded graphs."""
         return sum(self._bytes.values())
 
-    def set_capacity(self, capacity_bytes: int | None) -> None:
-        """Let all graphs together take so much from now on; see `to_evict`."""
-        self._capacity = capacity_bytes
+    def set_pressure(self, pressure_bytes: int | None) -> None:
+        """Leave so much at most from now on; None: as much as at first. See `to_evict`."""
+        bounds = (self._without_pressure, pressure_bytes)
+        self._capacity = min((one for one in bounds if one is not None), default=None)
 
     def check_fits(self, size: int) -> None:
         """Check that a graph fits when no other is there.

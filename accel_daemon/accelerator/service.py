@@ -66,9 +66,9 @@ class AcceleratorService:
     gate: Gate
     counters: Counters = field(default_factory=Counters)
     tenants: dict[str, Tenant] = field(default_factory=dict)
+    pressure_bytes: int | None = None
     calls_in_progress: int = 0
     started: float = field(default_factory=time.monotonic)
-    pressure_bytes: int | None = None
 
     def ticket_of(self, path: str, context: Context) -> Ticket:
         """The caller's ticket, once the gate has admitted the call.
@@ -100,19 +100,17 @@ class AcceleratorService:
         folder = principal_folder(ticket.account, ticket.principal)
         if folder not in self.tenants:
             store = BundleStore(Path(self.order.store) / folder, self.limits)
-            graphs = GraphTable(self.engine, store, self.limits, self._capacity())
+            capacity = int(psutil.virtual_memory().total * _MEMORY_SHARE)
+            graphs = GraphTable(self.engine, store, self.limits, capacity)
             self.tenants[folder] = Tenant(store, graphs)
+            graphs.set_pressure(self.pressure_bytes)
         return self.tenants[folder]
 
-    def set_pressure(self, capacity_bytes: int | None) -> None:
+    def set_pressure(self, pressure_bytes: int | None) -> None:
         """Leave graphs so much memory at most; None: as much as there is for them otherwise."""
-        self.pressure_bytes = capacity_bytes
+        self.pressure_bytes = pressure_bytes
         for tenant in self.tenants.values():
-            tenant.graphs.set_capacity(self._capacity())
-
-    def _capacity(self) -> int:
-        whole = int(psutil.virtual_memory().total * _MEMORY_SHARE)
-        return whole if self.pressure_bytes is None else min(whole, self.pressure_bytes)
+            tenant.graphs.set_pressure(pressure_bytes)
 
     async def get_capabilities(
         self, tenant: Tenant, request: pb.GetCapabilitiesRequest

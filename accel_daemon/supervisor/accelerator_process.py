@@ -394,9 +394,9 @@ class AcceleratorProcess:
             private_key_pem=leaf.private_key_pem.decode(),
             ticket_public_key_pem=self._trust.ticket_public_key_pem,
             tenancy=self.tenancy.number,
+            allow_faults=self._faults is not None,
             store=str(place.folders.store),
             engine=place.spec.engine,
-            allow_faults=self._faults is not None,
         )
 
     def _live_revocations(self) -> Notice | None:

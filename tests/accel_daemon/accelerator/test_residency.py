@@ -92,12 +92,15 @@ def test_what_was_unloaded_does_not_count() -> None:
 def test_less_room_than_before() -> None:
     """What no longer fits is to be evicted; with room again nothing is."""
     residency = loaded((b"a", 40), (b"b", 40))
-    residency.set_capacity(79)
+    residency.set_pressure(79)
     assert residency.to_evict() == [b"a"]
-    residency.set_capacity(0)
+    residency.set_pressure(0)
     assert residency.to_evict() == [b"a", b"b"]
-    residency.set_capacity(80)
+    residency.set_pressure(80)
     assert residency.to_evict() == []
+    residency.set_pressure(None)
+    residency.add(b"c", 21)
+    assert residency.to_evict() == [b"a"]
 
 
 def test_what_can_never_fit_is_refused() -> None:
@@ -108,8 +111,7 @@ def test_what_can_never_fit_is_refused() -> None:
         residency.check_fits(CAPACITY + 1)
     assert caught.value.reason == "MODEL_TOO_LARGE"
     assert caught.value.fields == {"needed_bytes": "101", "limit_bytes": "100"}
-    residency.set_capacity(None)
-    residency.check_fits(2**60)
+    Residency(None).check_fits(2**60)
 
 
 class Accounts(RuleBasedStateMachine):
