@@ -117,7 +117,6 @@ def up(
 
 
 cli.add_command(policy)
-cli.add_command(fault)
 
 
 @cli.group()
@@ -216,6 +215,9 @@ def status(as_json: bool) -> None:
         return
     for row in answer["accelerators"]:
         click.echo(_status_line(row))
+
+
+cli.add_command(fault)
 
 
 def main() -> None:

@@ -32,8 +32,8 @@ class ControlService:
         region: the only region that requests may be signed for.
         is_ready: whether every accelerator was ready once.
         now: the present time, aware.
-        body_seconds: how long a client may take to send a request's body.
         faults: the faults on demand; None where the operator did not allow any.
+        body_seconds: how long a client may take to send a request's body.
     """
 
     fleet: Fleet
@@ -42,9 +42,9 @@ class ControlService:
     region: str
     is_ready: Callable[[], bool]
     now: Callable[[], datetime]
+    faults: FaultBoard | None = None
     body_seconds: float = 10.0
     refresh_identities: Callable[[], Awaitable[None]] | None = None
-    faults: FaultBoard | None = None
 
     def accelerator_arn(self, accelerator_id: str) -> str:
         """The resource that policies name."""
