@@ -68,6 +68,11 @@ class Home:
         return self.daemon / "identities.json"
 
     @property
+    def session_key(self) -> Path:
+        """What seals the tokens of temporary credentials."""
+        return self.daemon / "session.key"
+
+    @property
     def accelerators(self) -> Path:
         """Which accelerator has which id."""
         return self.daemon / "accelerators.json"

@@ -16,9 +16,17 @@ from accel_daemon.accelerator.disturbances import Disturbances
 from accel_daemon.accelerator.gate import Gate
 from accel_daemon.accelerator.server import AcceleratorServer
 from accel_daemon.accelerator.service import AcceleratorService
+from accel_daemon.audit_throttle import AuditThrottle
 from accel_daemon.engines.engine import open_engine
 from accel_daemon.iam.tickets import TicketVerifier
-from accel_daemon.launch_order import LaunchOrder, Notice, Report
+from accel_daemon.launch_order import (
+    MAX_ORDER_BYTES,
+    AuditedDecision,
+    LaunchOrder,
+    Notice,
+    Report,
+    left_out,
+)
 from accel_protocol.errors import AcceleratorError
 from accel_protocol.limits import Limits
 
@@ -70,23 +78,36 @@ async def _serve(order: LaunchOrder, reports: BinaryIO) -> int:
     engine = await asyncio.to_thread(open_engine, order.engine)
     verifier = TicketVerifier(order.ticket_public_key_pem, order.accelerator_id)
     service = AcceleratorService(order, engine, limits, Gate(verifier, order.tenancy, limits))
-    server = AcceleratorServer(order, service, limits)
+    audit = _audit_throttle(reports)
+    server = AcceleratorServer(order, service, limits, audit.submit)
     await server.start()
     _report(reports, Report("ready", port=server.port))
     _log.info("ready on port %d with %s", server.port, engine.version)
-    status = asyncio.create_task(_report_status(service, server.disturbances, reports))
+    status = asyncio.create_task(_report_status(service, server.disturbances, reports, audit))
     await _until_told_to_stop(service, server)
     await server.drain(_DRAIN_SECONDS)
     status.cancel()
     return 0
 
 
+def _audit_throttle(reports: BinaryIO) -> AuditThrottle[AuditedDecision]:
+    """Decisions go to the supervisor as they are made, but never so many as to fill the pipe."""
+    return AuditThrottle(
+        write=lambda decision: _report(reports, Report("audit", decision=decision)),
+        summarise=left_out,
+    )
+
+
 async def _report_status(
-    service: AcceleratorService, disturbances: Disturbances | None, reports: BinaryIO
+    service: AcceleratorService,
+    disturbances: Disturbances | None,
+    reports: BinaryIO,
+    audit: AuditThrottle[AuditedDecision],
 ) -> None:
     """Tell the supervisor the counters whenever they changed, and at once which faults hold."""
     last: dict[str, int] = {}
     while True:
+        audit.flush()
         tenants = service.tenants.values()
         counters = {
             **asdict(service.current_counters()),
@@ -117,7 +138,7 @@ async def _until_told_to_stop(service: AcceleratorService, server: AcceleratorSe
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    reader = asyncio.StreamReader()
+    reader = asyncio.StreamReader(limit=MAX_ORDER_BYTES)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
     notices = asyncio.create_task(_follow_notices(reader, service, server, stop))
     await stop.wait()
@@ -130,15 +151,25 @@ async def _follow_notices(
     server: AcceleratorServer,
     stop: asyncio.Event,
 ) -> None:
+    try:
+        await _follow_each(reader, service, server)
+    finally:  # Without notices, revocations would be missed: whatever happened, it is over.
+        stop.set()
+
+
+async def _follow_each(
+    reader: asyncio.StreamReader, service: AcceleratorService, server: AcceleratorServer
+) -> None:
     while line := await reader.readline():
         notice = Notice.from_line(line)
         if notice.kind == "revoke":
             service.gate.revoke((*notice.access_key_ids, *notice.principals))
+        elif notice.kind == "policies" and notice.holder is not None:
+            await service.gate.take_policies(notice.holder)
         elif notice.kind == "faults":
             await server.disturb(notice)
         else:
             break
-    stop.set()
 
 
 if __name__ == "__main__":

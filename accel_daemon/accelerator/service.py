@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from accel_daemon.accelerator.gate import Gate
 from accel_daemon.accelerator.graphs import GraphTable, Loaded, resident_bytes
 from accel_daemon.accelerator.run_stream import Call, CallReceiver
 from accel_daemon.accelerator.store import BundleStore, missing_files, principal_folder
+from accel_daemon.accelerator.visits import Visit
 from accel_daemon.engines.engine import Engine, TensorSpec
 from accel_daemon.iam.tickets import Ticket
 from accel_daemon.launch_order import LaunchOrder
@@ -70,24 +71,15 @@ class AcceleratorService:
     calls_in_progress: int = 0
     started: float = field(default_factory=time.monotonic)
 
-    def ticket_of(self, path: str, context: Context) -> Ticket:
-        """The caller's ticket, once the gate has admitted the call.
-
-        Raises:
-            AcceleratorError: see `Gate.admit`.
-        """
-        ticket = self.gate.admit(path, context.invocation_metadata() or ())
-        assert ticket is not None
-        return ticket
-
-    @contextmanager
-    def admitted(self, path: str, context: Context) -> Iterator[Tenant]:
+    @asynccontextmanager
+    async def admitted(self, visit: Visit, graph_id: bytes | None) -> AsyncIterator[Tenant]:
         """The caller's tenant during one call, which is counted.
 
         Raises:
-            AcceleratorError: see `Gate.admit`.
+            AcceleratorError: see `Visit.admit`.
         """
-        ticket = self.ticket_of(path, context)
+        ticket = await visit.admit(graph_id)
+        assert ticket is not None
         self.counters.other_calls += 1
         self.calls_in_progress += 1
         try:
@@ -209,7 +201,7 @@ class AcceleratorService:
         self.counters.loads = sum(tenant.graphs.loads for tenant in self.tenants.values())
         return self.counters
 
-    async def run(self, ticket: Ticket, context: Context, request_id: str) -> None:
+    async def run(self, ticket: Ticket, context: Context, visit: Visit) -> None:
         """See Run in the .proto file."""
         tenant = self.tenant_of(ticket)
         receiver = CallReceiver(self.limits)
@@ -219,15 +211,16 @@ class AcceleratorService:
                 self.counters.run_messages_in += 1
                 call = receiver.receive(message)
                 if call is not None:
-                    _log_first_use(tenant, call.graph_id, seen, request_id)
+                    _log_first_use(tenant, call.graph_id, seen, visit.request_id)
                     with self.gate.streams.busy():
-                        for answer in await self._answer(tenant, call, request_id):
+                        for answer in await self._answer(tenant, call, visit):
                             self.counters.run_messages_out += 1
                             await context.write(answer)
 
-    async def _answer(self, tenant: Tenant, call: Call, request_id: str) -> Iterable[bytes]:
-        call_request_id = f"{request_id}-{call.call_id}"
+    async def _answer(self, tenant: Tenant, call: Call, visit: Visit) -> Iterable[bytes]:
+        call_request_id = f"{visit.request_id}-{call.call_id}"
         try:
+            visit.check_run(call.graph_id)
             outcome = await tenant.graphs.run(call)
             self.counters.runs += 1
             return run_stream.answer(

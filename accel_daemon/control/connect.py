@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
+from accel_daemon.control.holders import tell_holder
 from accel_daemon.control.service import Call, call_of
-from accel_daemon.iam.tickets import MAX_TICKET_SECONDS
 from accel_daemon.supervisor.accelerator_process import AcceleratorProcess
 from accel_daemon.supervisor.fleet import Selector
 from accel_daemon.supervisor.life_cycle import State
@@ -46,10 +46,14 @@ async def connect(request: web.Request) -> web.StreamResponse:
     else:
         candidates = _visible_candidates(call, selector, among)
     accelerator = _choose_working(call, candidates, in_order=among is not None)
+    call.subject, call.is_allowed = accelerator.id, True
     answer = accelerator.assign(call.principal.arn)
     if not isinstance(answer, Granted) or accelerator.state is not State.READY:
         raise _unavailable(accelerator)
-    return web.json_response(_answer(call, accelerator))
+    # Read before anything is waited for: by then another principal may have the accelerator.
+    tenancy = accelerator.tenancy.number
+    policies = await tell_holder(call, accelerator)
+    return web.json_response(_answer(call, accelerator, tenancy, policies))
 
 
 def read_selector(body: Mapping[str, object]) -> Selector:
@@ -231,16 +235,21 @@ def _unavailable(accelerator: AcceleratorProcess) -> AcceleratorError:
     )
 
 
-def _answer(call: Call, accelerator: AcceleratorProcess) -> dict[str, object]:
+def _answer(
+    call: Call, accelerator: AcceleratorProcess, tenancy: int, policies: int
+) -> dict[str, object]:
+    seconds = call.ticket_seconds
     ticket = call.service.tickets.issue(
         call.principal,
         accelerator.id,
         call.access_key_id,
-        accelerator.tenancy.number,
+        tenancy,
         call.service.now().timestamp(),
-        MAX_TICKET_SECONDS,
+        seconds,
+        parents=call.caller.parents,
+        policies=policies,
     )
-    call.audit(accelerator.id, allowed=True, reason="A ticket was issued.")
+    call.why = "A ticket was issued."
     return {
         "accelerator": {
             "id": accelerator.id,
@@ -250,7 +259,7 @@ def _answer(call: Call, accelerator: AcceleratorProcess) -> dict[str, object]:
             "serverName": accelerator.id,
         },
         "ticket": ticket,
-        "ticketExpiresIn": MAX_TICKET_SECONDS,
+        "ticketExpiresIn": seconds,
         "principal": call.principal.arn,
         "requestId": call.request_id,
     }

@@ -20,8 +20,6 @@ def meet_credential_faults(call: Call) -> None:
     faults = call.service.faults
     if faults is None or call.action in _EXEMPT or not faults.refuses_credentials():
         return
-    error = CredentialsError(
+    raise CredentialsError(
         "The request's credentials have expired (fault on demand).", reason="CREDENTIALS_EXPIRED"
     )
-    call.audit("*", allowed=False, reason=error.reason)
-    raise error

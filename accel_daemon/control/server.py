@@ -21,6 +21,8 @@ from accel_daemon.control.describe import describe_accelerators
 from accel_daemon.control.faults import clear_fault, clear_faults, inject_fault, list_faults
 from accel_daemon.control.gate import MAX_BODY_BYTES, SIGNATURES, gate
 from accel_daemon.control.metrics import metrics
+from accel_daemon.control.request_audit import STRANGERS, strangers_throttle
+from accel_daemon.control.security_tokens import security_tokens
 from accel_daemon.control.service import SERVICE, ControlService
 from accel_daemon.control.status import healthz, status
 from accel_daemon.control.tags import list_tags, tag, untag
@@ -42,10 +44,12 @@ def build_app(service: ControlService) -> web.Application:
     app = web.Application(middlewares=[gate], client_max_size=MAX_BODY_BYTES)
     app[SERVICE] = service
     app[SIGNATURES] = SignatureMemory()
+    app[STRANGERS] = strangers_throttle()
     app.router.add_get("/ca.pem", authority_certificate, allow_head=False)
     app.router.add_get("/healthz", healthz, allow_head=False)
     app.router.add_get("/metrics", metrics, allow_head=False)
     app.router.add_get("/status", status, allow_head=False)
+    app.router.add_post("/", security_tokens)
     app.router.add_post("/connect", connect)
     app.router.add_get("/describe-accelerator-types", describe_accelerator_types, allow_head=False)
     app.router.add_post("/describe-accelerator-offerings", describe_accelerator_offerings)

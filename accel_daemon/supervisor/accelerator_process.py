@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from accel_daemon.faults.board import FaultBoard, Place
 from accel_daemon.home import AcceleratorFolders, make_private_folder
-from accel_daemon.launch_order import LaunchOrder, Notice, Report
+from accel_daemon.launch_order import AuditedDecision, HolderPolicies, LaunchOrder, Notice, Report
 from accel_daemon.pki.authority import Authority, issue_leaf
 from accel_daemon.supervisor import life_cycle, tenancy
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
@@ -25,6 +25,7 @@ from accel_daemon.supervisor.launcher import Launcher, RunningProcess
 from accel_daemon.supervisor.life_cycle import Event, State
 from accel_daemon.supervisor.process_reports import printable, read_report
 from accel_daemon.supervisor.tenancy import Assignment, Granted, NeedsRestart, Tenancy
+from accel_daemon.supervisor.ticket_holders import TicketHolders
 from accel_protocol.errors import ConfigurationError
 
 LOG = logging.getLogger("accel.supervisor")
@@ -85,6 +86,8 @@ class AcceleratorProcess:
         restarts: how often its process was started again.
         port: where it listens; 0 until it was ready for the first time.
         pid: of the running process, else None.
+        holders: who holds its tickets.
+        on_decision: takes what the process's gate decided.
     """
 
     def __init__(
@@ -101,6 +104,8 @@ class AcceleratorProcess:
         self.counters: dict[str, int] = {}
         self.restarts = 0
         self.port = placement.port
+        self.holders = TicketHolders()
+        self.on_decision: Callable[[AuditedDecision], None] = lambda decision: None
         self._trust = trust
         self._launcher = launcher
         self._clock = clock
@@ -170,6 +175,7 @@ class AcceleratorProcess:
             self.tenancy = answer.tenancy
             self._last_active = self._clock()
         if isinstance(answer, NeedsRestart):
+            self.holders.clear()
             self._start_afresh()
         return answer
 
@@ -195,13 +201,24 @@ class AcceleratorProcess:
             return
         version = faults.version
         await self._send(
-            process, Notice("faults", (), (), faults.told(self.place), version).to_line()
+            process, Notice("faults", faults=faults.told(self.place), version=version).to_line()
         )
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAULTS_SECONDS):
                 while self.counters.get("faults_version", 0) < version and self._process is process:
                     self._reported.clear()
                     await self._reported.wait()
+
+    def now(self) -> float:
+        """The clock that this accelerator lives by."""
+        return self._clock()
+
+    async def tell(self, holders: Iterable[HolderPolicies]) -> None:
+        """Tell the running process what limits these holders of tickets."""
+        lines = b"".join(Notice("policies", holder=one).to_line() for one in holders)
+        # A starting process is told about all holders when it is ready.
+        if self._process is not None and self.state is not State.STARTING:
+            await self._send(self._process, lines)
 
     async def drain(self, seconds: float) -> None:
         """End for good: let calls finish for some seconds, then SIGTERM, then SIGKILL."""
@@ -272,6 +289,8 @@ class AcceleratorProcess:
         elif report.kind == "failed":
             self._report_failure(report.message or "it said that it cannot start")
             self._spawn(self._end(process))
+        elif report.decision is not None:
+            self.on_decision(report.decision)
         else:
             self._note_counters(report.counters)
 
@@ -286,9 +305,8 @@ class AcceleratorProcess:
         self._ready_at = self._clock()
         self._note_counters(report.counters)
         self._apply(Event.REPORTED_READY)
-        revocations = self._live_revocations()
-        if revocations is not None:
-            self._spawn(self._send(process, revocations.to_line()))
+        if orders := self._standing_orders():
+            self._spawn(self._send(process, orders))
         self._spawn(self.tell_faults())
         if self._first_outcome is not None and not self._first_outcome.done():
             self._first_outcome.set_result(None)
@@ -398,6 +416,14 @@ class AcceleratorProcess:
             store=str(place.folders.store),
             engine=place.spec.engine,
         )
+
+    def _standing_orders(self) -> bytes:
+        """What a process has to know besides its launch order; empty for nothing."""
+        revocations = self._live_revocations()
+        notices = [] if revocations is None else [revocations]
+        told = [holding.told for holding in self.holders.live(self._clock())]
+        notices += [Notice("policies", holder=one) for one in told]
+        return b"".join(notice.to_line() for notice in notices)
 
     def _live_revocations(self) -> Notice | None:
         now = self._clock()

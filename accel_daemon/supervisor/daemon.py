@@ -14,15 +14,18 @@ import os
 import signal
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from accel_daemon.control.audit import AUDIT, AuditRecord, audit, open_audit_log
+from accel_daemon.audit_throttle import AuditThrottle
+from accel_daemon.control.audit import AUDIT, AuditRecord, audit, left_out, open_audit_log
 from accel_daemon.control.authority_certificate import AUTHORITY_PEM
+from accel_daemon.control.holders import tell_again
 from accel_daemon.control.identity_store import IdentityStore
 from accel_daemon.control.metadata import build_metadata_app
 from accel_daemon.control.metrics import build_metrics_app
+from accel_daemon.control.request_audit import STRANGERS
 from accel_daemon.control.server import build_app, load_leaf, server_context, serving
 from accel_daemon.control.service import ControlService
 from accel_daemon.control.tag_store import TagStore
@@ -30,16 +33,19 @@ from accel_daemon.control.tags import TAGS
 from accel_daemon.faults.board import FaultBoard
 from accel_daemon.home import Home, make_private_folder, write_private_file
 from accel_daemon.iam.principals import Identities
+from accel_daemon.iam.sessions import SessionIssuer
 from accel_daemon.iam.tickets import TicketSigner
+from accel_daemon.launch_order import AuditedDecision
 from accel_daemon.pki.authority import Authority
 from accel_daemon.pki.files import load_or_create_authority
-from accel_daemon.supervisor.accelerator_process import Trust
+from accel_daemon.supervisor.accelerator_process import AcceleratorProcess, Trust
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
 from accel_daemon.supervisor.addresses import advertised_host, endpoint
 from accel_daemon.supervisor.client_profile import prepare_identities, write_client_profile
 from accel_daemon.supervisor.fleet import Fleet, Listening, build_fleet
 from accel_daemon.supervisor.launcher import Launcher, LocalLauncher
-from accel_daemon.supervisor.revocations import removed_keys
+from accel_daemon.supervisor.revocations import removed_keys, removed_roles
+from accel_daemon.supervisor.session_key import load_or_create_session_key
 from accel_protocol.errors import ConfigurationError
 
 LOG = logging.getLogger("accel.supervisor")
@@ -100,10 +106,13 @@ class _Daemon:
     store: IdentityStore
     identities: Identities
     tickets: TicketSigner
+    sessions: SessionIssuer
     fleet: Fleet
     faults: FaultBoard | None = None
     tls: ssl.SSLContext = field(default_factory=server_context)
     is_ready: bool = False
+    service: ControlService | None = None
+    throttles: list[AuditThrottle[AuditRecord]] = field(default_factory=list)
 
     @property
     def advertised(self) -> str:
@@ -157,7 +166,22 @@ def _prepare(options: DaemonOptions) -> _Daemon:
     if faults is not None:
         LOG.warning("faults on demand are allowed: this daemon is for tests only")
     fleet = build_fleet(home, options.accelerators, listening, trust, options.launcher, faults)
-    return _Daemon(options, authority, store, identities, tickets, fleet, faults)
+    throttles = [_audited_accelerator(one) for one in fleet.accelerators]
+    sessions = load_or_create_session_key(home.session_key)
+    daemon = _Daemon(options, authority, store, identities, tickets, sessions, fleet, faults)
+    daemon.throttles.extend(throttles)
+    return daemon
+
+
+def _audited_accelerator(accelerator: AcceleratorProcess) -> AuditThrottle[AuditRecord]:
+    """Write down what an accelerator's gate decides; its process is not trusted to be brief."""
+    throttle = AuditThrottle(write=audit, summarise=left_out)
+
+    def write(decision: AuditedDecision) -> None:
+        throttle.submit(AuditRecord(accelerator=accelerator.id, **asdict(decision)))
+
+    accelerator.on_decision = write
+    return throttle
 
 
 async def _serve(daemon: _Daemon, stop: asyncio.Event) -> None:
@@ -173,21 +197,24 @@ async def _serve(daemon: _Daemon, stop: asyncio.Event) -> None:
 @contextlib.asynccontextmanager
 async def _endpoints(daemon: _Daemon) -> AsyncIterator[_Addresses]:
     """Serve control, metadata and, when wanted, metrics."""
-    options = daemon.options
-    service = ControlService(
+    options, tags = daemon.options, TagStore(daemon.options.home.tags)
+    service = daemon.service = ControlService(
         fleet=daemon.fleet,
         identities=lambda: daemon.identities,
         refresh_identities=lambda: _refresh_identities(daemon),
         tickets=daemon.tickets,
+        sessions=daemon.sessions,
         region=REGION,
         is_ready=lambda: daemon.is_ready,
         now=lambda: datetime.now(UTC),
         faults=daemon.faults,
+        tags=tags.get,
     )
     _renew_leaf(daemon)
     app = build_app(service)
     app[AUTHORITY_PEM] = daemon.authority.certificate_pem
-    app[TAGS] = TagStore(options.home.tags)
+    app[TAGS] = tags
+    daemon.throttles.append(app[STRANGERS])
     async with serving(app, options.host, options.port, daemon.tls) as control_port:
         control = endpoint(daemon.advertised, control_port)
         metadata_app = build_metadata_app(daemon.fleet, REGION, f"https://{control}")
@@ -225,6 +252,8 @@ async def _watch_identities(daemon: _Daemon) -> None:
     while True:
         await asyncio.sleep(IDENTITY_POLL_SECONDS)
         await _refresh_identities(daemon)
+        for throttle in daemon.throttles:
+            throttle.flush()
 
 
 async def _refresh_identities(daemon: _Daemon) -> None:
@@ -239,12 +268,17 @@ async def _refresh_identities(daemon: _Daemon) -> None:
 
 
 async def _adopt(daemon: _Daemon, identities: Identities) -> None:
-    gone = removed_keys(daemon.identities, identities)
+    keys = removed_keys(daemon.identities, identities)
+    roles = removed_roles(daemon.identities, identities)
     daemon.identities = identities
-    for access_key_id in sorted(gone):
+    for access_key_id in sorted(keys):
         audit(AuditRecord(access_key_id, "revoke", "*", True, "The key was removed.", ""))
-    if gone:
-        await daemon.fleet.revoke(gone, ())
+    for role_id in sorted(roles):
+        audit(AuditRecord(role_id, "revoke", "*", True, "The role was removed.", ""))
+    if keys or roles:
+        await daemon.fleet.revoke(keys | roles, ())
+    if daemon.service is not None:
+        await tell_again(daemon.service, daemon.fleet.accelerators)
 
 
 async def _renew_leaves(daemon: _Daemon) -> None:
