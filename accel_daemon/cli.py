@@ -32,10 +32,11 @@ from accel_daemon.stored_identities import (
     json_option,
     read_policy_or_none,
 )
-from accel_daemon.supervisor.accelerator_spec import TYPES, AcceleratorSpec, parse_accelerator
+from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec, parse_accelerator
 from accel_daemon.supervisor.daemon import DaemonOptions, run_daemon
 from accel_daemon.user_cli import key, user
 from accel_daemon.version import VERSION
+from accel_protocol.accelerator_types import TYPES
 from accel_protocol.errors import AcceleratorError
 from accel_protocol.invitation import Invitation
 from accel_protocol.sigv4 import AccessKey
@@ -79,8 +80,9 @@ def cli() -> None:
     "--accelerator",
     "accelerators",
     multiple=True,
-    metavar="TYPE[,engine=E][,python=PATH]",
+    metavar="TYPE[,engine=E][,python=PATH][,pace=on]",
     help=f"An accelerator to offer; may be repeated. TYPE is one of {', '.join(TYPES)}. "
+    "With pace=on its runs take as long as the type's published throughput would have them. "
     "Default: one of type host.",
 )
 @click.option(

@@ -35,6 +35,7 @@ class LaunchOrder:
         engine: "tensorflow".
         allow_faults: whether it takes notices of faults on demand.
         limits: fields of `Limits` that differ from the default.
+        paced: whether runs take as long as the type's published throughput would have them.
     """
 
     accelerator_id: str
@@ -49,6 +50,7 @@ class LaunchOrder:
     engine: str = "tensorflow"
     allow_faults: bool = False
     limits: dict[str, int] = field(default_factory=dict)
+    paced: bool = False
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""

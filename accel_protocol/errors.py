@@ -57,6 +57,7 @@ class AcceleratorError(Exception):
         remedy: one sentence that says what to do about it.
         request_id: finds the call in the daemon's log; empty when no peer was reached.
         fields: structured facts, for instance {"limit": "16", "actual": "17"}.
+        appendix: further lines that `str` ends with; never sent.
     """
 
     default_reason = "INTERNAL"
@@ -75,6 +76,7 @@ class AcceleratorError(Exception):
         self.remedy = remedy or row_of(self.reason).remedy
         self.request_id = request_id
         self.fields = dict(fields or {})
+        self.appendix = ""
         super().__init__(message)
 
     @property
@@ -93,7 +95,8 @@ class AcceleratorError(Exception):
             parts.append(f"Remedy: {self.remedy}")
         if self.request_id:
             parts.append(f"Request id: {self.request_id}")
-        return "\n  ".join(parts)
+        text = "\n  ".join(parts)
+        return f"{text}\n{self.appendix}" if self.appendix else text
 
 
 class CallError(AcceleratorError):

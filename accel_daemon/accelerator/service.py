@@ -15,12 +15,13 @@ import grpc
 import psutil
 
 from accel_daemon.accelerator import run_stream
+from accel_daemon.accelerator.emulation import Emulation, emulation_of
 from accel_daemon.accelerator.gate import Gate
 from accel_daemon.accelerator.graphs import GraphTable, Loaded, resident_bytes
 from accel_daemon.accelerator.run_stream import Call, CallReceiver
 from accel_daemon.accelerator.store import BundleStore, missing_files, principal_folder
 from accel_daemon.accelerator.visits import Visit
-from accel_daemon.engines.engine import Engine, TensorSpec
+from accel_daemon.engines.engine import Cost, Engine, TensorSpec
 from accel_daemon.iam.tickets import Ticket
 from accel_daemon.launch_order import LaunchOrder
 from accel_daemon.version import VERSION
@@ -30,7 +31,7 @@ from accel_protocol.limits import PROTOCOL_VERSION, Limits
 from accel_protocol.v1 import accelerator_pb2 as pb
 
 _log = logging.getLogger(__name__)
-# Of the host's memory, for all loaded graphs; idle ones are evicted above it.
+# Of the host's memory, for all loaded graphs of type `host`; idle ones are evicted above it.
 _MEMORY_SHARE = 0.6
 Context = Any  # grpc.aio.ServicerContext, which has no usable types
 
@@ -70,6 +71,10 @@ class AcceleratorService:
     pressure_bytes: int | None = None
     calls_in_progress: int = 0
     started: float = field(default_factory=time.monotonic)
+    emulation: Emulation | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.emulation = emulation_of(self.order.accelerator_type, self.order.paced)
 
     @asynccontextmanager
     async def admitted(self, visit: Visit, graph_id: bytes | None) -> AsyncIterator[Tenant]:
@@ -93,7 +98,7 @@ class AcceleratorService:
         if folder not in self.tenants:
             store = BundleStore(Path(self.order.store) / folder, self.limits)
             capacity = int(psutil.virtual_memory().total * _MEMORY_SHARE)
-            graphs = GraphTable(self.engine, store, self.limits, capacity)
+            graphs = GraphTable(self.engine, store, self.limits, capacity, self.emulation)
             self.tenants[folder] = Tenant(store, graphs)
             graphs.set_pressure(self.pressure_bytes)
         return self.tenants[folder]
@@ -124,6 +129,7 @@ class AcceleratorService:
             engines=[self.engine.version],
             sandbox="none",
             daemon_version=VERSION,
+            **_emulated(self.emulation),
         )
 
     async def find_missing(
@@ -177,7 +183,8 @@ class AcceleratorService:
             manifest = tenant.store.manifest(request.graph_id)
         yield pb.LoadResponse(progress=pb.LoadProgress(stage="loading"))
         loaded = await tenant.graphs.load(manifest)
-        yield pb.LoadResponse(graph=_loaded_message(loaded, self.engine.version))
+        cost = await loaded.costs.at_least()
+        yield pb.LoadResponse(graph=_loaded_message(loaded, self.engine.version, cost))
 
     async def unload(self, tenant: Tenant, request: pb.UnloadRequest) -> pb.UnloadResponse:
         """See Unload in the .proto file."""
@@ -278,7 +285,19 @@ def _status_message(loaded: Loaded, engine: str) -> pb.GraphStatus:
     )
 
 
-def _loaded_message(loaded: Loaded, engine: str) -> pb.LoadedGraph:
+def _emulated(emulation: Emulation | None) -> dict[str, Any]:
+    """The fields of GetCapabilitiesResponse that only emulated types have."""
+    if emulation is None:
+        return {}
+    return {
+        "emulated_memory_bytes": emulation.published.memory_bytes,
+        "tera_flops_16": emulation.published.tera_flops_16,
+        "tera_flops_32": emulation.published.tera_flops_32,
+        "paced": emulation.paced,
+    }
+
+
+def _loaded_message(loaded: Loaded, engine: str, cost: Cost | None) -> pb.LoadedGraph:
     graph = loaded.graph
     return pb.LoadedGraph(
         graph_id=loaded.graph_id,
@@ -288,4 +307,5 @@ def _loaded_message(loaded: Loaded, engine: str) -> pb.LoadedGraph:
         load_us=int(loaded.load_time * 1e6),
         engine=engine,
         repeatable=graph.repeatable,
+        operations=run_stream.operations_message(cost),
     )

@@ -8,12 +8,12 @@ where it is attached (DescribeAccelerators) and not here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from aiohttp import web
 
 from accel_daemon.control.metadata import availability_zone
 from accel_daemon.control.service import call_of
+from accel_protocol.accelerator_types import PUBLISHED_TYPES, PublishedType
 from accel_protocol.errors import CallError
 
 MAX_TYPES = 100
@@ -23,32 +23,6 @@ _COMPASS: Mapping[str, str] = {
     "southeast": "se",
     "southwest": "sw",
 }
-
-
-@dataclass(frozen=True)
-class PublishedType:
-    """One type as it was sold.
-
-    Attributes:
-        name: for instance "eia2.medium".
-        mebibytes: of accelerator memory.
-        tera_flops_16, tera_flops_32: throughput in 10^12 operations a second, by float width.
-    """
-
-    name: str
-    mebibytes: int
-    tera_flops_16: int
-    tera_flops_32: int
-
-
-PUBLISHED_TYPES = (
-    PublishedType("eia1.medium", 1024, 8, 1),
-    PublishedType("eia1.large", 2048, 16, 2),
-    PublishedType("eia1.xlarge", 4096, 32, 4),
-    PublishedType("eia2.medium", 2048, 8, 1),
-    PublishedType("eia2.large", 4096, 16, 2),
-    PublishedType("eia2.xlarge", 8192, 32, 4),
-)
 
 
 async def describe_accelerator_types(request: web.Request) -> web.StreamResponse:

@@ -1,7 +1,8 @@
 """`POST /describe-accelerators`: AWS's operation, with its ids, filters and pages.
 
 The rows of `acceleratorSet` are exactly AWS's. What AWS has no member for is beside it, in
-`acceleratorDetails`, which AWS's SDKs ignore: ordinal, state, endpoint and the memory that is used.
+`acceleratorDetails`, which AWS's SDKs ignore: ordinal, state, endpoint, the memory that is used,
+and whether it is paced.
 """
 
 from __future__ import annotations
@@ -66,4 +67,5 @@ def _details(accelerator: AcceleratorProcess) -> dict[str, object]:
         "state": accelerator.state.value,
         "endpoint": accelerator.endpoint,
         "usedMemoryBytes": accelerator.counters.get("memory_bytes"),
+        **({"paced": True} if accelerator.placement.spec.paced else {}),
     }

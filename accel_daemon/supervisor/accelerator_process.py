@@ -415,6 +415,7 @@ class AcceleratorProcess:
             allow_faults=self._faults is not None,
             store=str(place.folders.store),
             engine=place.spec.engine,
+            paced=place.spec.paced,
         )
 
     def _standing_orders(self) -> bytes:

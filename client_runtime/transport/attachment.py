@@ -78,6 +78,12 @@ class Attachment:
         """The id of the accelerator, attaching first where that has not happened."""
         return self._attached()[0].accelerator_id
 
+    @property
+    def known_accelerator_id(self) -> str | None:
+        """The id of the accelerator that was attached to last; None before the first."""
+        grant = self._grant
+        return None if grant is None else grant.accelerator_id
+
     def capabilities(self) -> Any:
         """The accelerator's GetCapabilitiesResponse."""
         request = pb.GetCapabilitiesRequest(min_version=1, max_version=1)

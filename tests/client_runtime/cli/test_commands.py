@@ -75,6 +75,19 @@ def test_table() -> None:
     assert lines[2].split()[3:5] == ["?[31m", "https://h:1"]
 
 
+def test_table_of_emulated_types() -> None:
+    """Memory and throughput, and whether runs are held to it."""
+    one = Accelerator(
+        *("eia-1", "eia2.large", 0, "Ok", "https://h:1", "ACCEL_ENDPOINT", "h:2"),
+        memory_bytes=4 << 30,
+        tera_flops_16=16,
+        tera_flops_32=2,
+        paced=True,
+    )
+    cells = as_table([one]).splitlines()[1].split()
+    assert cells[2:8] == ["eia2.large", "4.00", "GiB", "2/16", "paced", "Ok"]
+
+
 @pytest.mark.parametrize("text", ["", "hello\n", "accel://x:y@h:1\n", "x" * 5000])
 def test_attach_refuses_what_is_no_invitation(nowhere: Path, text: str) -> None:
     """From standard input, with and without -."""
