@@ -24,6 +24,7 @@ from accel_daemon.control.metadata.options import (
     MetadataOptions,
 )
 from accel_daemon.control.status_client import fetch_status
+from accel_daemon.fault_cli import fault
 from accel_daemon.home import Home
 from accel_daemon.iam.principals import new_access_key
 from accel_daemon.identity_cli import group, role
@@ -131,6 +132,11 @@ def cli() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Gets JSON with all addresses when everything accepts requests.",
 )
+@click.option(
+    "--allow-faults",
+    is_flag=True,
+    help="Take faults on demand (`accel-daemon fault`). For tests only, never in production.",
+)
 def up(
     host: str,
     port: int,
@@ -138,6 +144,7 @@ def up(
     metrics_port: int | None,
     accelerators: tuple[str, ...],
     ready_file: Path | None,
+    allow_faults: bool,
     **metadata: Any,
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C.
@@ -155,6 +162,7 @@ def up(
         metrics_port=metrics_port,
         accelerators=specs,
         ready_file=ready_file.absolute() if ready_file else None,
+        allow_faults=allow_faults,
     )
     _log_to_stderr()
     asyncio.run(run_daemon(options))
@@ -208,6 +216,9 @@ def status(as_json: bool) -> None:
         return
     for row in answer["accelerators"]:
         click.echo(_status_line(row))
+
+
+cli.add_command(fault)
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ class LaunchOrder:
         tenancy: rises with every new tenant; tickets of another tenancy are refused.
         store: folder for its tenants' model bundles.
         engine: "tensorflow".
+        allow_faults: whether it takes notices of faults on demand.
         limits: fields of `Limits` that differ from the default.
         paced: whether runs take as long as the type's published throughput would have them.
     """
@@ -47,6 +48,7 @@ class LaunchOrder:
     tenancy: int
     store: str
     engine: str = "tensorflow"
+    allow_faults: bool = False
     limits: dict[str, int] = field(default_factory=dict)
     paced: bool = False
 
@@ -105,12 +107,16 @@ class Notice:
         kind: "revoke" ends tickets now; "drain" orders to end; "policies" says what limits tickets.
         access_key_ids, principals: whose tickets end ("revoke").
         holder: whose tickets are limited how ("policies").
+        faults: all that hold from now on, as `accel_daemon.faults.board` tells them ("faults").
+        version: of the faults; the process says which it has taken over ("faults_version").
     """
 
-    kind: Literal["revoke", "drain", "policies"]
+    kind: Literal["revoke", "drain", "policies", "faults"]
     access_key_ids: tuple[str, ...] = ()
     principals: tuple[str, ...] = ()
     holder: HolderPolicies | None = None
+    faults: tuple[dict[str, Any], ...] = ()
+    version: int = 0
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""
@@ -122,10 +128,12 @@ class Notice:
         value = json.loads(line)
         holder = value.get("holder")
         return Notice(
-            value["kind"],
-            tuple(value["access_key_ids"]),
-            tuple(value["principals"]),
-            None if holder is None else HolderPolicies.from_json(holder),
+            kind=value["kind"],
+            access_key_ids=tuple(value.get("access_key_ids", ())),
+            principals=tuple(value.get("principals", ())),
+            holder=None if holder is None else HolderPolicies.from_json(holder),
+            faults=tuple(value.get("faults", ())),
+            version=value.get("version", 0),
         )
 
 
@@ -165,7 +173,7 @@ class Report:
             "audit" (at a bounded rate).
         port: where it listens ("ready").
         counters: fields of `accel.v1.Counters` plus "graphs", "memory_bytes", "streams"
-            and "calls" (in progress).
+            and "calls" (in progress); where faults are allowed, "faults_version" and "fault_ID".
         message: why it failed, for the operator.
         decision: what was decided ("audit").
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import os
@@ -12,6 +13,7 @@ from dataclasses import asdict
 from types import ModuleType
 from typing import BinaryIO, cast
 
+from accel_daemon.accelerator.disturbances import Disturbances
 from accel_daemon.accelerator.gate import Gate
 from accel_daemon.accelerator.server import AcceleratorServer
 from accel_daemon.accelerator.service import AcceleratorService
@@ -93,8 +95,8 @@ async def _serve(order: LaunchOrder, reports: BinaryIO) -> int:
     await server.start()
     _report(reports, Report("ready", port=server.port))
     _log.info("ready on port %d with %s", server.port, engine.version)
-    status = asyncio.create_task(_report_status(service, reports, audit))
-    await _until_told_to_stop(service)
+    status = asyncio.create_task(_report_status(service, server.disturbances, reports, audit))
+    await _until_told_to_stop(service, server)
     await server.drain(_DRAIN_SECONDS)
     status.cancel()
     return 0
@@ -109,9 +111,12 @@ def _audit_throttle(reports: BinaryIO) -> AuditThrottle[AuditedDecision]:
 
 
 async def _report_status(
-    service: AcceleratorService, reports: BinaryIO, audit: AuditThrottle[AuditedDecision]
+    service: AcceleratorService,
+    disturbances: Disturbances | None,
+    reports: BinaryIO,
+    audit: AuditThrottle[AuditedDecision],
 ) -> None:
-    """Tell the supervisor the counters whenever they changed."""
+    """Tell the supervisor the counters whenever they changed, and at once which faults hold."""
     last: dict[str, int] = {}
     while True:
         audit.flush()
@@ -122,14 +127,24 @@ async def _report_status(
             "memory_bytes": sum(tenant.graphs.memory_bytes for tenant in tenants),
             "streams": len(service.gate.streams),
             "calls": service.calls_in_progress,
+            **(disturbances.counters() if disturbances is not None else {}),
         }
         if counters != last:
             _report(reports, Report("status", counters=counters))
             last = counters
+        await _pause(disturbances)
+
+
+async def _pause(disturbances: Disturbances | None) -> None:
+    if disturbances is None:
         await asyncio.sleep(_STATUS_SECONDS)
+        return
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(disturbances.changed.wait(), _STATUS_SECONDS)
+    disturbances.changed.clear()
 
 
-async def _until_told_to_stop(service: AcceleratorService) -> None:
+async def _until_told_to_stop(service: AcceleratorService, server: AcceleratorServer) -> None:
     """Follow the supervisor's notices until it orders to drain, goes away, or SIGTERM comes."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -137,27 +152,34 @@ async def _until_told_to_stop(service: AcceleratorService) -> None:
         loop.add_signal_handler(number, stop.set)
     reader = asyncio.StreamReader(limit=MAX_ORDER_BYTES)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
-    notices = asyncio.create_task(_follow_notices(reader, service, stop))
+    notices = asyncio.create_task(_follow_notices(reader, service, server, stop))
     await stop.wait()
     notices.cancel()
 
 
 async def _follow_notices(
-    reader: asyncio.StreamReader, service: AcceleratorService, stop: asyncio.Event
+    reader: asyncio.StreamReader,
+    service: AcceleratorService,
+    server: AcceleratorServer,
+    stop: asyncio.Event,
 ) -> None:
     try:
-        await _follow_each(reader, service)
+        await _follow_each(reader, service, server)
     finally:  # Without notices, revocations would be missed: whatever happened, it is over.
         stop.set()
 
 
-async def _follow_each(reader: asyncio.StreamReader, service: AcceleratorService) -> None:
+async def _follow_each(
+    reader: asyncio.StreamReader, service: AcceleratorService, server: AcceleratorServer
+) -> None:
     while line := await reader.readline():
         notice = Notice.from_line(line)
         if notice.kind == "revoke":
             service.gate.revoke((*notice.access_key_ids, *notice.principals))
         elif notice.kind == "policies" and notice.holder is not None:
             await service.gate.take_policies(notice.holder)
+        elif notice.kind == "faults":
+            await server.disturb(notice)
         else:
             break
 

@@ -189,6 +189,12 @@ class OpenStreams:
             if which(ticket):
                 self._end_one(task, error)
 
+    def end_each(self, ending: Callable[[], AcceleratorError | None]) -> None:
+        """End the streams for which there is an error; asked once for each."""
+        for task in list(self._open):
+            if (error := ending()) is not None:
+                self._end_one(task, error)
+
     def end_idle(self) -> None:
         """End every stream that is between two calls, because this process ends."""
         error = ConnectionLostError("The accelerator is shutting down.")

@@ -285,6 +285,7 @@ class GraphTable:
 
     def _open_bundle(self, graph_id: bytes) -> _Bundle:
         manifest = self._store.manifest(graph_id)
+        self._residency.check_fits(sum(file.size for file in manifest.files))
         folder = self._store.bundle(manifest)
         weights = Weights(0, 0)
         if self._emulation is not None:
@@ -333,6 +334,12 @@ class GraphTable:
             loaded.stopped = True
             loaded.graph.close()
             _log.info("unloaded graph %s", graph_id.hex()[:12])
+
+    def set_pressure(self, pressure_bytes: int | None) -> None:
+        """Leave graphs so much memory at most; idle ones that no longer fit are evicted at once."""
+        self._residency.set_pressure(pressure_bytes)
+        for victim in self._residency.to_evict():
+            self.unload(victim)
 
     @property
     def memory_bytes(self) -> int:

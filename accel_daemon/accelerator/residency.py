@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from accel_protocol.errors import ModelError
+
 
 class Residency:
     """Accounts for loaded graphs, and for what runs on them take.
@@ -16,6 +18,7 @@ class Residency:
 
     def __init__(self, capacity_bytes: int | None) -> None:
         self._capacity = capacity_bytes
+        self._without_pressure = capacity_bytes
         self._bytes: OrderedDict[bytes, int] = OrderedDict()
         self._pins: dict[bytes, int] = {}
         self._running = 0
@@ -28,6 +31,24 @@ class Residency:
     def bytes_of(self, graph_id: bytes) -> int:
         """Bytes of a loaded graph; 0 when it is not loaded."""
         return self._bytes.get(graph_id, 0)
+
+    def set_pressure(self, pressure_bytes: int | None) -> None:
+        """Leave so much at most from now on; None: as much as at first. See `to_evict`."""
+        bounds = (self._without_pressure, pressure_bytes)
+        self._capacity = min((one for one in bounds if one is not None), default=None)
+
+    def check_fits(self, size: int) -> None:
+        """Check that a graph fits when no other is there.
+
+        Raises:
+            ModelError: it is larger than the capacity (MODEL_TOO_LARGE).
+        """
+        if self._capacity is not None and size > self._capacity:
+            raise ModelError(
+                f"The model takes {size} bytes, and the accelerator has {self._capacity} for it.",
+                reason="MODEL_TOO_LARGE",
+                fields={"needed_bytes": str(size), "limit_bytes": str(self._capacity)},
+            )
 
     def add(self, graph_id: bytes, size: int) -> None:
         """A graph was loaded and took `size` bytes."""

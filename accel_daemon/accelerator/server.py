@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -9,11 +10,16 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from accel_daemon.accelerator.disturbances import (
+    DisturbanceInterceptor,
+    Disturbances,
+    ending,
+)
 from accel_daemon.accelerator.gate import PERMISSIONS, PUBLIC
 from accel_daemon.accelerator.handlers import generic_handler, refusing
 from accel_daemon.accelerator.service import AcceleratorService
 from accel_daemon.accelerator.visits import Audit, Doorkeeper, Visit
-from accel_daemon.launch_order import LaunchOrder
+from accel_daemon.launch_order import LaunchOrder, Notice
 from accel_protocol.errors import ConfigurationError
 from accel_protocol.limits import Limits
 from accel_protocol.methods import METHODS, SERVICE
@@ -73,15 +79,20 @@ class AcceleratorServer:
         self, order: LaunchOrder, service: AcceleratorService, limits: Limits, audit: Audit
     ) -> None:
         door = Doorkeeper(service.gate, order.accelerator_id, audit)
-        self._server = grpc.aio.server(
-            interceptors=(GateInterceptor(door),), options=_options(limits)
-        )
+        self.disturbances = Disturbances() if order.allow_faults else None
+        interceptors: list[Any] = [GateInterceptor(door)]
+        if self.disturbances is not None:
+            interceptors.append(DisturbanceInterceptor(self.disturbances))
+        self._server = grpc.aio.server(interceptors=interceptors, options=_options(limits))
         self._server.add_generic_rpc_handlers((generic_handler(service, door),))
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        self._streams = service.gate.streams
+        self._service, self._streams = service, service.gate.streams
+        self._pruning: asyncio.TimerHandle | None = None
+        self._is_serving = False
+        self._tasks: set[asyncio.Task[None]] = set()
         self.port = self._listen(order)
 
     def _listen(self, order: LaunchOrder) -> int:
@@ -100,15 +111,45 @@ class AcceleratorServer:
     async def start(self) -> None:
         """Accept requests, and say so in the health service."""
         await self._server.start()
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        self._is_serving = True
+        await self._show_health()
+
+    async def disturb(self, notice: Notice) -> None:
+        """Let these faults hold from now on and no others, where faults are allowed."""
+        if self.disturbances is None:
+            return
+        fresh = self.disturbances.adopt(notice.faults)
+        await self._follow_disturbances(self.disturbances)
+        self._streams.end_each(lambda: ending(fresh))
+        self.disturbances.confirm(notice.version)
+
+    async def _follow_disturbances(self, disturbances: Disturbances) -> None:
+        """Bring health and memory in line with the faults, again when the next one is over."""
+        if self._pruning is not None:
+            self._pruning.cancel()
+        seconds = disturbances.prune()
+        self._service.set_pressure(disturbances.capacity)
+        await self._show_health()
+        if seconds is not None:
+            loop = asyncio.get_running_loop()
+            self._pruning = loop.call_later(seconds, self._follow_later, disturbances)
+
+    def _follow_later(self, disturbances: Disturbances) -> None:
+        task = asyncio.get_running_loop().create_task(self._follow_disturbances(disturbances))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def drain(self, grace: float) -> None:
         """Turn health off, let running calls end within `grace` seconds, then stop."""
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._is_serving = False
+        await self._show_health()
         self._streams.end_idle()
         await self._server.stop(grace)
 
-    async def _set_health(self, status: Any) -> None:
+    async def _show_health(self) -> None:
+        is_ill = self.disturbances is not None and self.disturbances.is_unhealthy
+        answers = health_pb2.HealthCheckResponse
+        status = answers.SERVING if self._is_serving and not is_ill else answers.NOT_SERVING
         for name in _HEALTH_SERVICES:
             await self._health.set(name, status)
 

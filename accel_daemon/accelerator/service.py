@@ -68,6 +68,7 @@ class AcceleratorService:
     gate: Gate
     counters: Counters = field(default_factory=Counters)
     tenants: dict[str, Tenant] = field(default_factory=dict)
+    pressure_bytes: int | None = None
     calls_in_progress: int = 0
     started: float = field(default_factory=time.monotonic)
     emulation: Emulation | None = field(init=False)
@@ -99,7 +100,14 @@ class AcceleratorService:
             capacity = int(psutil.virtual_memory().total * _MEMORY_SHARE)
             graphs = GraphTable(self.engine, store, self.limits, capacity, self.emulation)
             self.tenants[folder] = Tenant(store, graphs)
+            graphs.set_pressure(self.pressure_bytes)
         return self.tenants[folder]
+
+    def set_pressure(self, pressure_bytes: int | None) -> None:
+        """Leave graphs so much memory at most; None: as much as there is for them otherwise."""
+        self.pressure_bytes = pressure_bytes
+        for tenant in self.tenants.values():
+            tenant.graphs.set_pressure(pressure_bytes)
 
     async def get_capabilities(
         self, tenant: Tenant, request: pb.GetCapabilitiesRequest

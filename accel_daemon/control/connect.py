@@ -45,7 +45,7 @@ async def connect(request: web.Request) -> web.StreamResponse:
         candidates = _candidates(call, selector)
     else:
         candidates = _visible_candidates(call, selector, among)
-    accelerator = choose(candidates, call.principal.arn, in_order=among is not None)
+    accelerator = _choose_working(call, candidates, in_order=among is not None)
     call.subject, call.is_allowed = accelerator.id, True
     answer = accelerator.assign(call.principal.arn)
     if not isinstance(answer, Granted) or accelerator.state is not State.READY:
@@ -130,6 +130,23 @@ def choose(
             fields={"retry_after_ms": str(round(soonest * 1000))},
         )
     return best
+
+
+def _choose_working(
+    call: Call, candidates: Sequence[AcceleratorProcess], *, in_order: bool
+) -> AcceleratorProcess:
+    """The best of those that are not unavailable by a fault on demand."""
+    best = choose(candidates, call.principal.arn, in_order=in_order)
+    faults = call.service.faults
+    if faults is None or not faults.refuses_connect(best.place):
+        return best
+    others = [one for one in candidates if one is not best]
+    if not others:
+        raise ConnectionLostError(
+            f"The accelerator {best.id} is unavailable (fault on demand).",
+            fields={"retry_after_ms": str(RESTART_RETRY_MS)},
+        )
+    return _choose_working(call, others, in_order=in_order)
 
 
 def _candidates(call: Call, selector: Selector) -> tuple[AcceleratorProcess, ...]:

@@ -15,7 +15,6 @@ from accel_daemon.control.metadata.instance import availability_zone, instance_i
 from accel_daemon.control.pages import Question, cut_page, matches, read_question
 from accel_daemon.control.service import ControlService, call_of
 from accel_daemon.supervisor.accelerator_process import AcceleratorProcess
-from accel_daemon.supervisor.life_cycle import State
 
 
 async def describe_accelerators(request: web.Request) -> web.StreamResponse:
@@ -52,9 +51,8 @@ def _filtered(service: ControlService, accelerator: AcceleratorProcess) -> dict[
 def _row(service: ControlService, accelerator: AcceleratorProcess) -> dict[str, object]:
     account = service.identities().account
     instance = instance_id(service.fleet)
-    is_ok = accelerator.state is State.READY
     return {
-        "acceleratorHealth": {"status": "Ok" if is_ok else "Unavailable"},
+        "acceleratorHealth": {"status": "Ok" if accelerator.is_healthy else "Unavailable"},
         "acceleratorType": accelerator.placement.spec.type,
         "acceleratorId": accelerator.id,
         "availabilityZone": availability_zone(service.region),

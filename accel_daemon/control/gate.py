@@ -17,6 +17,7 @@ from enum import Enum
 from aiohttp import web
 
 from accel_daemon.control import security_token_answers
+from accel_daemon.control.credential_faults import meet_credential_faults
 from accel_daemon.control.error_answers import REQUEST_ID_HEADER, error_answer
 from accel_daemon.control.request_audit import STRANGERS, audit_call, audit_stranger
 from accel_daemon.control.service import SERVICE, Call, known_call, set_call
@@ -101,6 +102,12 @@ PERMISSIONS: Mapping[tuple[str, str], Permission | None] = {
     ("DELETE", "/tags/{resourceArn}"): Permission(
         "elastic-inference:UntagResource", Scope.ACCELERATOR, SHORTLY
     ),
+    ("GET", "/faults"): Permission("elastic-inference:ListFaults"),
+    ("POST", "/faults"): Permission("elastic-inference:InjectFault", repeatable=ONCE),
+    ("DELETE", "/faults"): Permission("elastic-inference:ClearFaults", repeatable=SHORTLY),
+    ("DELETE", "/faults/{faultId}"): Permission(
+        "elastic-inference:ClearFaults", repeatable=SHORTLY
+    ),
 }
 
 
@@ -151,6 +158,7 @@ async def _admit(request: web.Request, handler: Handler, request_id: str) -> web
         await refresh()
     call = _identify(request, body, permission, request_id)
     set_call(request, call)
+    meet_credential_faults(call)
     if permission.scope is Scope.DAEMON and not call.allows():
         raise call.denied()
     answer = await handler(request)

@@ -19,6 +19,7 @@ from accel_daemon.control.accelerator_types import (
 from accel_daemon.control.authority_certificate import authority_certificate
 from accel_daemon.control.connect import connect
 from accel_daemon.control.describe import describe_accelerators
+from accel_daemon.control.faults import clear_fault, clear_faults, inject_fault, list_faults
 from accel_daemon.control.gate import MAX_BODY_BYTES, SIGNATURES, gate
 from accel_daemon.control.metrics import metrics
 from accel_daemon.control.request_audit import STRANGERS, strangers_throttle
@@ -57,6 +58,10 @@ def build_app(service: ControlService) -> web.Application:
     app.router.add_get("/tags/{resourceArn}", list_tags, allow_head=False)
     app.router.add_post("/tags/{resourceArn}", tag)
     app.router.add_delete("/tags/{resourceArn}", untag)
+    app.router.add_get("/faults", list_faults, allow_head=False)
+    app.router.add_post("/faults", inject_fault)
+    app.router.add_delete("/faults", clear_faults)
+    app.router.add_delete("/faults/{faultId}", clear_fault)
     return app
 
 

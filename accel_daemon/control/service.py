@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from accel_daemon.faults.board import FaultBoard
 from accel_daemon.iam.callers import AnyPrincipal
 from accel_daemon.iam.evaluation import Decision
 from accel_daemon.iam.identification import Caller
@@ -38,6 +39,7 @@ class ControlService:
         region: the only region that requests may be signed for.
         is_ready: whether every accelerator was ready once.
         now: the present time, aware.
+        faults: the faults on demand; None where the operator did not allow any.
         body_seconds: how long a client may take to send a request's body.
     """
 
@@ -47,6 +49,7 @@ class ControlService:
     region: str
     is_ready: Callable[[], bool]
     now: Callable[[], datetime]
+    faults: FaultBoard | None = None
     body_seconds: float = 10.0
     refresh_identities: Callable[[], Awaitable[None]] | None = None
     sessions: SessionIssuer = field(default_factory=SessionIssuer.generate)

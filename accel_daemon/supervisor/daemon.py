@@ -31,6 +31,7 @@ from accel_daemon.control.server import build_app, load_leaf, server_context, se
 from accel_daemon.control.service import ControlService
 from accel_daemon.control.tag_store import TagStore
 from accel_daemon.control.tags import TAGS
+from accel_daemon.faults.board import FaultBoard
 from accel_daemon.home import Home, make_private_folder, write_private_file
 from accel_daemon.iam.principals import Identities
 from accel_daemon.iam.sessions import SessionIssuer
@@ -81,6 +82,7 @@ class DaemonOptions:
         accelerators: one process each.
         ready_file: gets JSON when everything accepts requests.
         launcher: where the processes run.
+        allow_faults: whether faults on demand are taken; never in production.
     """
 
     home: Home
@@ -92,6 +94,7 @@ class DaemonOptions:
     accelerators: tuple[AcceleratorSpec, ...] = (AcceleratorSpec(),)
     ready_file: Path | None = None
     launcher: Launcher = field(default_factory=LocalLauncher)
+    allow_faults: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ class _Daemon:
     tickets: TicketSigner
     sessions: SessionIssuer
     fleet: Fleet
+    faults: FaultBoard | None = None
     tls: ssl.SSLContext = field(default_factory=server_context)
     is_ready: bool = False
     service: ControlService | None = None
@@ -170,10 +174,13 @@ def _prepare(options: DaemonOptions) -> _Daemon:
         first_port=options.port + 1 if options.port else 0,
     )
     trust = Trust(authority, tickets.public_key_pem())
-    fleet = build_fleet(home, options.accelerators, listening, trust, options.launcher)
+    faults = FaultBoard() if options.allow_faults else None
+    if faults is not None:
+        LOG.warning("faults on demand are allowed: this daemon is for tests only")
+    fleet = build_fleet(home, options.accelerators, listening, trust, options.launcher, faults)
     throttles = [_audited_accelerator(one) for one in fleet.accelerators]
     sessions = load_or_create_session_key(home.session_key)
-    daemon = _Daemon(options, authority, store, identities, tickets, sessions, fleet)
+    daemon = _Daemon(options, authority, store, identities, tickets, sessions, fleet, faults)
     daemon.throttles.extend(throttles)
     return daemon
 
@@ -212,6 +219,7 @@ async def _endpoints(daemon: _Daemon) -> AsyncIterator[_Addresses]:
         region=REGION,
         is_ready=lambda: daemon.is_ready,
         now=lambda: datetime.now(UTC),
+        faults=daemon.faults,
         tags=tags.get,
     )
     _renew_leaf(daemon)

@@ -30,7 +30,7 @@ from accel_protocol.sigv4 import AccessKey, HttpRequest, sign
 
 Route = tuple[str, str]
 ARN = "arn:aws:elastic-inference:us-east-1:000000000000:elastic-inference-accelerator/"
-TAGS_ROUTE = "/tags/{resourceArn}"
+TAGS_ROUTE, FAULT_ROUTE = "/tags/{resourceArn}", "/faults/{faultId}"
 
 # They tell what every client must know before it can have credentials, and whether to come at all.
 PUBLIC_ROUTES = {("GET", "/ca.pem"), ("GET", "/healthz")}
@@ -52,6 +52,10 @@ CALLS: dict[Route, tuple[str, Any]] = {
     ("GET", TAGS_ROUTE): ("/tags/{arn}", None),
     ("POST", TAGS_ROUTE): ("/tags/{arn}", {"tags": {"matrix": "1"}}),
     ("DELETE", TAGS_ROUTE): ("/tags/{arn}?tagKeys=matrix", None),
+    ("GET", "/faults"): ("/faults", None),
+    ("POST", "/faults"): ("/faults", {"kind": "drop", "probability": 0, "seconds": 1}),
+    ("DELETE", "/faults"): ("/faults", None),
+    ("DELETE", FAULT_ROUTE): ("/faults/0", None),
 }
 NO_FOREIGN_ACCELERATOR = {
     ("POST", "/"): NAMES_NO_ACCELERATOR,
@@ -60,6 +64,10 @@ NO_FOREIGN_ACCELERATOR = {
     ("GET", "/describe-accelerator-types"): NAMES_NO_ACCELERATOR,
     ("POST", "/describe-accelerator-offerings"): NAMES_NO_ACCELERATOR,
     ("POST", "/describe-accelerators"): NAMES_NO_ACCELERATOR,
+    ("GET", "/faults"): NAMES_NO_ACCELERATOR,
+    ("POST", "/faults"): NAMES_NO_ACCELERATOR,
+    ("DELETE", "/faults"): NAMES_NO_ACCELERATOR,
+    ("DELETE", FAULT_ROUTE): NAMES_NO_ACCELERATOR,
 }
 NO_REPLAY = {
     ("GET", "/metrics"): ONLY_READS,
@@ -68,6 +76,7 @@ NO_REPLAY = {
     ("POST", "/describe-accelerator-offerings"): ONLY_READS,
     ("POST", "/describe-accelerators"): ONLY_READS,
     ("GET", TAGS_ROUTE): ONLY_READS,
+    ("GET", "/faults"): ONLY_READS,
 }
 # How long a repetition is taken for an SDK's own, and a little more.
 REPLAY_AFTER = {
@@ -75,6 +84,9 @@ REPLAY_AFTER = {
     ("POST", "/connect"): 0.0,
     ("POST", TAGS_ROUTE): 2.1,
     ("DELETE", TAGS_ROUTE): 2.1,
+    ("POST", "/faults"): 0.0,
+    ("DELETE", "/faults"): 2.1,
+    ("DELETE", FAULT_ROUTE): 2.1,
 }
 # The Security Token Service has codes of its own, in XML.
 REASONS_OF_STS = {
@@ -196,7 +208,7 @@ def matrix(
     tmp_path_factory: pytest.TempPathFactory, tools: Any, interpreter: Path
 ) -> Iterator[Matrix]:
     """A daemon of this module's own."""
-    options = [f"--accelerator=host,python={interpreter}"] * 2
+    options = ["--allow-faults", *[f"--accelerator=host,python={interpreter}"] * 2]
     with tools.running_daemon(tmp_path_factory.mktemp("home"), *options) as running:
         yield Matrix(running, tools)
 

@@ -32,6 +32,7 @@ MINUTES = timedelta(minutes=1)
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/describe-accelerator-offerings"): {"locationType": "region"},
     ("POST", "/tags/{resourceArn}"): {"tags": {"gate": "open"}},
+    ("POST", "/faults"): {"kind": "drop", "probability": 0, "seconds": 1},
 }
 QUERIES = {("DELETE", "/tags/{resourceArn}"): "?tagKeys=gate"}
 
@@ -42,7 +43,7 @@ def good_call(daemon: Any, route: tuple[str, str]) -> tuple[str, str, Any]:
     accelerator = daemon.ready["accelerators"][0]["id"]
     kind = "arn:aws:elastic-inference:us-east-1:000000000000:elastic-inference-accelerator"
     arn = f"{kind}/{accelerator}"
-    path = path.replace("{resourceArn}", quote(arn, safe=""))
+    path = path.replace("{resourceArn}", quote(arn, safe="")).replace("{faultId}", "0")
     return method, path + QUERIES.get(route, ""), BODIES.get(route)
 
 
