@@ -10,7 +10,8 @@ import os
 import signal
 import sys
 from dataclasses import asdict
-from typing import BinaryIO
+from types import ModuleType
+from typing import BinaryIO, cast
 
 from accel_daemon.accelerator.disturbances import Disturbances
 from accel_daemon.accelerator.gate import Gate
@@ -48,6 +49,16 @@ def main() -> int:
         return 1
 
 
+def leave_keras_out() -> None:
+    """Keep TensorFlow from importing Keras, and with it whatever that finds installed.
+
+    TensorFlow does so to the end of its own import, and works without. Graphs need no Keras, and it
+    takes a third of the time until an accelerator is ready, and 80 MB.
+    """
+    for name in ("keras", "tf_keras"):
+        sys.modules.setdefault(name, cast(ModuleType, None))  # as the import statement documents it
+
+
 def _end_with_parent() -> None:
     """Ask the kernel for SIGTERM when the supervisor dies, however it dies (Linux only)."""
     if sys.platform == "linux":
@@ -67,6 +78,7 @@ def _report(reports: BinaryIO, report: Report) -> None:
 
 async def _serve(order: LaunchOrder, reports: BinaryIO) -> int:
     limits = Limits(**order.limits)
+    leave_keras_out()
     engine = await asyncio.to_thread(open_engine, order.engine)
     verifier = TicketVerifier(order.ticket_public_key_pem, order.accelerator_id)
     service = AcceleratorService(order, engine, limits, Gate(verifier, order.tenancy, limits))

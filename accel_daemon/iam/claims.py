@@ -183,6 +183,6 @@ def _read_date(amz_date: str) -> datetime:
 
 
 def _read_lifetime(text: str) -> timedelta:
-    if not re.fullmatch(r"[1-9][0-9]{0,2}", text) or int(text) > MAX_PRESIGNED_SECONDS:
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", text) or int(text) > MAX_PRESIGNED_SECONDS:
         raise invalid(f"X-Amz-Expires is not a number from 1 to {MAX_PRESIGNED_SECONDS}.")
     return timedelta(seconds=int(text))

@@ -10,6 +10,7 @@ from dataclasses import asdict
 import click
 
 from accel_protocol.errors import AcceleratorError
+from client_runtime.cli.failures import as_fields
 from client_runtime.discovery.credentials import find_credentials
 from client_runtime.discovery.endpoints import look, nothing_found
 from client_runtime.discovery.listing import Accelerator, list_accelerators
@@ -65,7 +66,6 @@ def as_document(found: Sequence[Accelerator], trail: Trail, error: AcceleratorEr
     document = {
         "accelerators": [asdict(one) for one in found],
         "trail": [asdict(step) for step in trail],
-        "error": error
-        and {"reason": error.reason, "message": error.message, "remedy": error.remedy},
+        "error": error and as_fields(error),
     }
     return json.dumps(document, indent=2)

@@ -95,6 +95,28 @@ def test_detach(nowhere: Path) -> None:
     assert run("attach", "--detach", "accel://x").exit_code == 2
 
 
+def test_detach_as_json(nowhere: Path) -> None:
+    """The same for programs: nothing is attached, and why not when that was so before."""
+    nowhere.mkdir()
+    (nowhere / "attached.json").write_text("{}")
+    done, again = (run("attach", "--detach", "--json") for _ in range(2))
+    assert done.exit_code == 0
+    assert set(json.loads(done.stdout).values()) == {None}
+    assert again.exit_code == 1
+    assert json.loads(again.stdout)["error"]["message"] == "Nothing is attached."
+
+
+def test_attach_as_json_when_nobody_answers(nowhere: Path) -> None:
+    """Status 1, the reason, and not the secret."""
+    uri = f"accel://{'A' * 20}:{'s' * 40}@127.0.0.1:1?ca=sha256:{'0' * 64}"
+    result = run("attach", "--json", text=uri)
+    document = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert document["control"] is None
+    assert document["error"]["reason"] == "UNAVAILABLE"
+    assert "sss" not in result.stdout
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(shell: str) -> None:
     """The script asks the program itself what there is."""
