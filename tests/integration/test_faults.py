@@ -16,15 +16,18 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from accel_daemon.control.status_client import call_daemon
 from accel_daemon.faults.fault import parse_fault
+from accel_daemon.launch_order import Notice
 from accel_protocol.errors import (
     AnswerLostError,
     ConnectionLostError,
     CredentialsError,
     ModelError,
 )
+from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime import EIPredictor, accelerators, connect
+from client_runtime.transport import channel as channels
 from tests.conftest import Daemon, eventually, start_daemon, use_home
-from tests.integration.conftest import tf
+from tests.integration.conftest import LoneAccelerator, tf
 
 FEEDS = {"x": np.ones((1, 4), np.float32)}
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -301,3 +304,20 @@ def test_memory_pressure(fragile: Daemon, new_model: Callable[[int], Path]) -> N
         clear(fragile)
         predictor(FEEDS)
         assert len(observer.list().graphs) == 1
+
+
+def test_a_process_that_was_not_started_for_faults(lone_accelerator: LoneAccelerator) -> None:
+    """It takes no notice of them: nothing is refused, slow or cut."""
+    faults = [
+        {"id": str(number), "place": "0", "until": None, "fault": {"kind": kind}}
+        for number, kind in enumerate(("unavailable", "drop", "expired-credentials"))
+    ]
+    pipe = lone_accelerator.process.stdin
+    assert pipe is not None
+    pipe.write(Notice("faults", faults=tuple(faults), version=1).to_line())
+    pipe.flush()
+    grant = lone_accelerator.grant()
+    with lone_accelerator.channel() as channel:
+        for _ in range(10):
+            channels.call(channel, grant, "GetCapabilities", pb.GetCapabilitiesRequest())
+            time.sleep(0.05)
