@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -127,8 +128,25 @@ def refusal(call: Callable[..., Any], **arguments: Any) -> tuple[int, str]:
 
 
 @pytest.fixture(scope="module")
-def office(daemon: Any) -> Office:
+def own_daemon(
+    tmp_path_factory: pytest.TempPathFactory, tools: Any, interpreter: Path
+) -> Iterator[Any]:
+    """A daemon of this module's own: connecting makes accelerators a session's."""
+    home = tmp_path_factory.mktemp("home")
+    options = [f"--accelerator=host,python={interpreter}"] * 2
+    with tools.running_daemon(home, *options) as running:
+        profile = json.loads((home / "client.json").read_text())
+        secrets = (profile["access_key_id"], profile["secret_access_key"])
+        running.keys["administrator"] = AccessKey(*secrets)
+        all_of_it = {"Effect": "Allow", "Action": "elastic-inference:*", "Resource": "*"}
+        running.keys["ann"] = tools.add_user(home, "ann", all_of_it)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def office(own_daemon: Any) -> Office:
     """Users eve, who may assume roles, and idle, who may nothing; role lab trusts both."""
+    daemon = own_daemon
     made = Office(daemon, IdentityStore(daemon.home / "daemon" / "identities.json"))
     daemon.keys["eve"] = made.add_user("eve", policy("sts:AssumeRole"))
     daemon.keys["idle"] = made.add_user("idle", policy("*", effect="Deny"))
