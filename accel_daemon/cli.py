@@ -168,7 +168,7 @@ def up(
     asyncio.run(run_daemon(options))
 
 
-for group_of_commands in (policy, user, key, group, role):
+for group_of_commands in (policy, user, key, group, role, fault):
     cli.add_command(group_of_commands)
 
 
