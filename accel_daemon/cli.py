@@ -218,9 +218,6 @@ def status(as_json: bool) -> None:
         click.echo(_status_line(row))
 
 
-cli.add_command(fault)
-
-
 def main() -> None:
     """Run the command line; an error is its message and its remedy, and exit status 1."""
     try:

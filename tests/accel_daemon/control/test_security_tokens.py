@@ -128,7 +128,6 @@ def refusal(call: Callable[..., Any], **arguments: Any) -> tuple[int, str]:
 
 
 @pytest.fixture(scope="module")
-<<<<<<< HEAD
 def office(
     tmp_path_factory: pytest.TempPathFactory, tools: Any, interpreter: Path
 ) -> Iterator[Office]:
@@ -144,28 +143,6 @@ def furnish(made: Office) -> Office:
     profile = json.loads((daemon.home / "client.json").read_text())
     daemon.keys["administrator"] = AccessKey(profile["access_key_id"], profile["secret_access_key"])
     daemon.keys["ann"] = made.add_user("ann", ANY)
-=======
-def own_daemon(
-    tmp_path_factory: pytest.TempPathFactory, tools: Any, interpreter: Path
-) -> Iterator[Any]:
-    """A daemon of this module's own: connecting makes accelerators a session's."""
-    home = tmp_path_factory.mktemp("home")
-    options = [f"--accelerator=host,python={interpreter}"] * 2
-    with tools.running_daemon(home, *options) as running:
-        profile = json.loads((home / "client.json").read_text())
-        secrets = (profile["access_key_id"], profile["secret_access_key"])
-        running.keys["administrator"] = AccessKey(*secrets)
-        all_of_it = {"Effect": "Allow", "Action": "elastic-inference:*", "Resource": "*"}
-        running.keys["ann"] = tools.add_user(home, "ann", all_of_it)
-        yield running
-
-
-@pytest.fixture(scope="module")
-def office(own_daemon: Any) -> Office:
-    """Users eve, who may assume roles, and idle, who may nothing; role lab trusts both."""
-    daemon = own_daemon
-    made = Office(daemon, IdentityStore(daemon.home / "daemon" / "identities.json"))
->>>>>>> 9817e2ee1aadb5b1bbca286a1462cedc174d86dc
     daemon.keys["eve"] = made.add_user("eve", policy("sts:AssumeRole"))
     daemon.keys["idle"] = made.add_user("idle", policy("*", effect="Deny"))
     trusted = (user_arn("eve"), user_arn("idle"))
