@@ -41,11 +41,24 @@ class AcceleratorMemory:
         if self._emulation is not None and graph_id in self._refused:
             raise too_large(self._emulation.published, self._refused[graph_id])
 
+    def check_files(self, size: int) -> None:
+        """Refuse a graph on `host` whose files alone are more than there is memory for.
+
+        On an emulated type the files say nothing yet: they hold more than the graph that is wanted
+        of them, and what it needs is weighed.
+
+        Raises:
+            ModelError: MODEL_TOO_LARGE.
+        """
+        if self._emulation is None:
+            self.residency.check_fits(size)
+
     def admit_graph(self, graph_id: bytes, needed: int) -> list[bytes]:
         """The idle graphs to unload before one that needs so many bytes is loaded.
 
         Raises:
-            ModelError: MODEL_TOO_LARGE, it does not fit alone; that is remembered.
+            ModelError: MODEL_TOO_LARGE, it does not fit alone; that the type is too small for it
+                is remembered.
             BusyError: it does not fit beside the graphs that run at present.
         """
         if self._emulation is None:
@@ -55,6 +68,7 @@ class AcceleratorMemory:
             while len(self._refused) > _MOST_REMEMBERED:
                 self._refused.popitem(last=False)
             raise too_large(self._emulation.published, needed)
+        self.residency.check_fits(needed)  # Less may be left than the type has: a fault on demand.
         return self._make_room(needed)
 
     def admit_run(self, graph_id: bytes, needed: int) -> list[bytes]:
@@ -69,6 +83,7 @@ class AcceleratorMemory:
         together = self.residency.bytes_of(graph_id) + needed
         if together > self._emulation.published.memory_bytes:
             raise too_large(self._emulation.published, together, needed)
+        self.residency.check_fits(together)
         return self._make_room(needed)
 
     def _make_room(self, needed: int) -> list[bytes]:

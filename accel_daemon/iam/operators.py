@@ -86,7 +86,7 @@ def _make_like(text: str, with_variables: bool) -> Comparison | None:
 
 def _make_arn(text: str, with_variables: bool) -> Comparison | None:
     whole = Template.parse(text, with_variables)
-    pattern = ArnPattern.parse(text, with_variables, variables_anywhere=True)
+    pattern = ArnPattern.parse(text, with_variables, in_condition=True)
     if pattern is not None:
         variables = tuple(one for part in pattern.parts for one in part.variables)
         return Comparison(text, variables, pattern.compare)

@@ -39,22 +39,23 @@ class ArnPattern:
 
     @staticmethod
     def parse(
-        text: str, with_variables: bool = False, variables_anywhere: bool = False
+        text: str, with_variables: bool = False, in_condition: bool = False
     ) -> ArnPattern | None:
         """None when the text is neither `*` nor an ARN whose service is spelt out.
 
         Args:
             text: as it stands in the policy.
             with_variables: whether `${` starts a variable; a malformed one gives None.
-            variables_anywhere: whether variables may stand before the fifth colon as well.
+            in_condition: whether it is a condition's, which may have wildcards in the service, and
+                variables before the fifth colon.
         """
         if text == "*":
             return ArnPattern(text, ())
         parts = split_outside_variables(text, ARN_PARTS) if with_variables else text.split(":", 5)
         well_formed = len(parts) == ARN_PARTS and parts[0] == "arn" and all(parts[1:3] + parts[5:])
-        if not well_formed or any(character in parts[2] for character in "*?$"):
+        if not well_formed or (not in_condition and any(one in parts[2] for one in "*?$")):
             return None
-        if with_variables and not variables_anywhere and any("${" in part for part in parts[:5]):
+        if with_variables and not in_condition and any("${" in part for part in parts[:5]):
             return None
         templates = [Template.parse(part, with_variables) for part in parts]
         known = tuple(template for template in templates if template is not None)

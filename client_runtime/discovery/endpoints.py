@@ -1,7 +1,8 @@
 """Where the accelerators are: the first of these sources that says something counts.
 
 1. the arguments of the call: `endpoint` and `ca_file`;
-2. `ACCEL_ENDPOINT`, else `AWS_ENDPOINT_URL_ELASTIC_INFERENCE`; `ACCEL_CA_FILE` names the CA;
+2. `ACCEL_ENDPOINT`, else `AWS_ENDPOINT_URL_ELASTIC_INFERENCE`; `ACCEL_CA_FILE`, else
+   `AWS_CA_BUNDLE` names the CA;
 3. the home's profiles: `attached.json`, which `accel attach` writes, then `client.json`, which
    `accel-daemon up` writes for its own machine;
 4. EC2 instance metadata;
@@ -103,7 +104,7 @@ def look(endpoint: str | None = None, ca_file: str | None = None) -> tuple[Endpo
     mine = _profile_of(control)
     chosen = Endpoint(
         control=control,
-        ca_file=ca_file or os.environ.get("ACCEL_CA_FILE") or (mine.ca_file if mine else None),
+        ca_file=ca_file or _authority_file(os.environ, mine),
         region=mine.region if mine else found.region or _region(os.environ),
         source=name,
         profile=mine,
@@ -210,6 +211,12 @@ def _ask_service(base: str, ask: Callable[[], Attached]) -> Found | str:
     except ConfigurationError as error:
         return f"asked at {shown}: {error.message.removesuffix('.')}"
     return Found(control, attached.accelerators, attached.region)
+
+
+def _authority_file(environment: Mapping[str, str], profile: Profile | None) -> str | None:
+    """Ours, then what belongs to the endpoint, then what all AWS clients here are told to trust."""
+    of_profile = profile.ca_file if profile else None
+    return environment.get("ACCEL_CA_FILE") or of_profile or environment.get("AWS_CA_BUNDLE") or None
 
 
 def _profile_of(control: str) -> Profile | None:

@@ -84,6 +84,27 @@ def test_runs_at_one_time_share_the_memory() -> None:
     assert memory.admit_run(A, 1) == []
 
 
+def test_files_say_nothing_about_an_emulated_type() -> None:
+    """They hold more than the wanted graph; on the host they are all that is known."""
+    one_gib().check_files(2 * GIB)
+    with pytest.raises(ModelError):
+        AcceleratorMemory(GIB).check_files(GIB + 1)
+
+
+def test_what_pressure_leaves_bounds_an_emulated_type() -> None:
+    """Graphs and runs that would fit without it are refused, and fit again afterwards."""
+    memory = one_gib(a=GIB // 4)
+    memory.residency.set_pressure(GIB // 2)
+    with pytest.raises(ModelError) as graph:
+        memory.admit_graph(B, GIB // 2 + 1)
+    assert graph.value.fields["limit_bytes"] == str(GIB // 2)
+    with pytest.raises(ModelError):
+        memory.admit_run(A, GIB // 4 + 1)
+    memory.residency.set_pressure(None)
+    memory.check_remembered(B)
+    assert memory.admit_graph(B, GIB // 2 + 1) == []
+
+
 @given(
     st.lists(st.integers(0, GIB), max_size=6),
     st.integers(0, 2 * GIB),

@@ -106,6 +106,9 @@ TABLE = [
             ("arn:aws:s3:us-east-1:1:a/?:c", True),
             ("arn:aws:s3:us-*:a/b:c", False),
             ("arn:aws:s3:*:2:*", False),
+            ("arn:aws:*:*:1:*", True),
+            ("arn:aws:s?:*:*:*", True),
+            ("arn:*:sts:*:*:*", False),
             ("*", True),
         ]
     ],
@@ -270,7 +273,7 @@ def test_context_cannot_replace_the_principal(key: str) -> None:
         {"IpAddress": {"t:k": "10.0.0.0/255.0.0.0"}},
         {"IpAddress": {"t:k": "10.*"}},
         {"ArnLike": {"t:k": "a*"}},
-        {"ArnLike": {"t:k": "arn:aws:*:::x"}},
+        {"ArnLike": {"t:k": "arn:aws:iam::user/ann"}},
         {"ArnLike": {"t:k": "x${aws:PrincipalArn}"}},
     ],
 )

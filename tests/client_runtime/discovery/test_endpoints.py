@@ -107,6 +107,18 @@ def test_the_ca_file_of_the_environment_is_used(
     assert discover(ca_file="/argument.pem").ca_file == "/argument.pem"
 
 
+def test_the_authorities_of_aws_clients_are_the_last_choice(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was set for boto3 is enough, and never replaces what belongs to the endpoint."""
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/bundle.pem")
+    assert discover("https://other.example:8443").ca_file == "/bundle.pem"
+    write(home, PROFILE)
+    assert discover().ca_file == PROFILE["ca_file"]
+    monkeypatch.setenv("ACCEL_CA_FILE", "/environment.pem")
+    assert discover("https://other.example:8443").ca_file == "/environment.pem"
+
+
 @pytest.mark.parametrize(
     ("variables", "region"),
     [
