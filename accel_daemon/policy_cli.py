@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ import click
 from accel_daemon.control.identity_store import IdentityStore
 from accel_daemon.home import Home
 from accel_daemon.iam.callers import AnyPrincipal, AssumedRole
-from accel_daemon.iam.lint import Severity, has_variables_as_text, lint
+from accel_daemon.iam.evaluation import Decision, Judgement
+from accel_daemon.iam.lint import Finding, Severity, has_variables_as_text, lint
 from accel_daemon.iam.policy import (
     AccessRequest,
     judge_all,
@@ -25,7 +27,12 @@ from accel_daemon.iam.policy import (
 )
 from accel_daemon.iam.policy_set import Document, PolicySet
 from accel_daemon.iam.principals import Identities
-from accel_daemon.stored_identities import POLICY_FILE, read_policy, read_policy_text
+from accel_daemon.stored_identities import (
+    POLICY_FILE,
+    json_option,
+    read_policy,
+    read_policy_text,
+)
 from accel_daemon.supervisor.daemon import REGION
 from accel_daemon.user_cli import find_user
 from accel_protocol.errors import ConfigurationError
@@ -50,6 +57,7 @@ def policy() -> None:
 )
 @click.option("--action", required=True, help="For instance elastic-inference:Connect.")
 @click.option("--accelerator", metavar="ID", help="On which accelerator. Default: on none.")
+@click.option("--resource", metavar="ARN", help="Or on which other resource, such as a role's ARN.")
 @click.option(
     "--context",
     "pairs",
@@ -57,13 +65,16 @@ def policy() -> None:
     metavar="KEY=VALUE",
     help="A condition key of the request; may be repeated, also for several values of one key.",
 )
+@json_option()
 def check(
     user_name: str | None,
     role_name: str | None,
     session_file: Path | None,
     action: str,
     accelerator: str | None,
+    resource: str | None,
     pairs: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Say whether a user or a role may do something, and what each statement has to do with it.
 
@@ -74,6 +85,8 @@ def check(
     """
     if (user_name is None) == (role_name is None):
         raise click.UsageError("Give --user or --role, and not both.")
+    if accelerator is not None and resource is not None:
+        raise click.UsageError("Give --accelerator or --resource, and not both.")
     identities = IdentityStore(Home.from_environment(os.environ).identities).load()
     session = None if session_file is None else (read_policy(session_file),)
     if role_name is not None:
@@ -82,39 +95,43 @@ def check(
         principal, sources = _of_user(identities, str(user_name))
     if session is not None:
         sources.append(Source("session policy", "session", session))
-    resource = "*"
     if accelerator is not None:
         kind = "elastic-inference-accelerator"
         account = identities.account
         resource = f"arn:aws:elastic-inference:{REGION}:{account}:{kind}/{accelerator}"
     context = _assumed_context(datetime.now(UTC)) | read_context(pairs)
-    sys.exit(_explain(sources, AccessRequest(principal, action, resource, context)))
+    request = AccessRequest(principal, action, resource or "*", context)
+    sys.exit(_explain(sources, request, as_json))
 
 
 @policy.command("lint")
 @click.argument(
     "file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-def lint_file(file: Path) -> None:
+@json_option()
+def lint_file(file: Path, as_json: bool) -> None:
     """Name the classic holes in the policy document FILE.
 
     Exit status 0: nothing, or only information; 3: warnings.
     """
     text = read_policy_text(file)
     document = load_document(text)
-    findings = lint(parse_policy(document))
-    for one in findings:
+    findings = [*lint(parse_policy(document)), *_of_version(text, document.get("Version"))]
+    if as_json:
+        rows = [{**vars(one), "severity": one.severity.value} for one in findings]
+        click.echo(json.dumps({"findings": rows}, indent=2))
+    for one in () if as_json else findings:
         click.echo(f"{one.severity.value}  {one.code}  {one.statement}: {one.message}")
-    as_text = has_variables_as_text(text, document.get("Version"))
-    if as_text:
-        click.echo(
-            "warning  VARIABLES_ARE_TEXT  the document: `${` is plain text unless Version is "
-            "2012-10-17."
-        )
-    if not findings and not as_text:
+    if not findings and not as_json:
         click.echo("Nothing found.")
-    is_serious = as_text or any(one.severity is Severity.WARNING for one in findings)
-    sys.exit(3 if is_serious else 0)
+    sys.exit(3 if any(one.severity is Severity.WARNING for one in findings) else 0)
+
+
+def _of_version(text: str, version: object) -> list[Finding]:
+    if not has_variables_as_text(text, version):
+        return []
+    message = "`${` is plain text unless Version is 2012-10-17."
+    return [Finding(Severity.WARNING, "VARIABLES_ARE_TEXT", "the document", message)]
 
 
 def read_context(pairs: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -190,23 +207,50 @@ def _boundary(document: Document | None) -> list[Source]:
     return [] if document is None else [Source("permission boundary", "boundary", (document,))]
 
 
-def _explain(sources: Sequence[Source], request: AccessRequest) -> int:
-    click.echo(f"{request.principal.arn}\n{request.action} on {request.resource_arn}\n")
-    for source in sources:
-        for number, one in enumerate(parse_policies(source.documents), start=1):
-            for judgement in judge_all([one], request):
-                verdict = "applies" if judgement.applies else "does not apply"
-                statement = judgement.statement
-                click.echo(
-                    f"{source.label} {number}, {statement.label}: "
-                    f"{statement.effect} {verdict}: {judgement.why}"
-                )
+def _explain(sources: Sequence[Source], request: AccessRequest, as_json: bool) -> int:
+    judged = [
+        (f"{source.label} {number}", judgement)
+        for source in sources
+        for number, one in enumerate(parse_policies(source.documents), start=1)
+        for judgement in judge_all([one], request)
+    ]
     rules = _policy_set(sources).rules()
     if rules is None:  # parse_policies, above, said why
         return 3
     decision = rules.decide(request)
-    click.echo(f"{'allowed' if decision.allowed else 'denied'}: {decision.why}")
+    if as_json:
+        click.echo(json.dumps(_as_json(request, judged, decision), indent=2))
+    else:
+        click.echo(f"{request.principal.arn}\n{request.action} on {request.resource_arn}\n")
+        for place, judgement in judged:
+            verdict = "applies" if judgement.applies else "does not apply"
+            one = judgement.statement
+            click.echo(f"{place}, {one.label}: {one.effect} {verdict}: {judgement.why}")
+        click.echo(f"{'allowed' if decision.allowed else 'denied'}: {decision.why}")
     return 0 if decision.allowed else 3
+
+
+def _as_json(
+    request: AccessRequest, judged: Sequence[tuple[str, Judgement]], decision: Decision
+) -> dict[str, object]:
+    return {
+        "principal": request.principal.arn,
+        "action": request.action,
+        "resource": request.resource_arn,
+        "allowed": decision.allowed,
+        "explicit_deny": decision.explicit_deny,
+        "why": decision.why,
+        "statements": [
+            {
+                "policy": place,
+                "statement": judgement.statement.label,
+                "effect": judgement.statement.effect,
+                "applies": judgement.applies,
+                "why": judgement.why,
+            }
+            for place, judgement in judged
+        ],
+    }
 
 
 def _policy_set(sources: Sequence[Source]) -> PolicySet:

@@ -5,10 +5,12 @@ A finding is advice. A document with findings is valid and does exactly what it 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from accel_daemon.iam.actions import ABOUT_NO_RESOURCE, ACTIONS, SERVICE_PREFIX
 from accel_daemon.iam.conditions import Condition, Quantifier
 from accel_daemon.iam.evaluation import Policy, Statement
 from accel_daemon.iam.request_context import (
@@ -157,6 +159,41 @@ def _unknown_keys(statement: Statement) -> Iterator[Finding]:
             yield _warn(statement, "UNKNOWN_KEY", message)
 
 
+def _unknown_actions(statement: Statement) -> Iterator[Finding]:
+    for text, pattern in zip(statement.action_texts, statement.actions, strict=True):
+        is_ours = text.lower().startswith(SERVICE_PREFIX)
+        if is_ours and not any(pattern.matches(one.lower()) for one in ACTIONS):
+            message = f"There is no action {text}, so naming it changes nothing."
+            yield _warn(statement, "UNKNOWN_ACTION", message)
+
+
+def _resources_never_met(statement: Statement) -> Iterator[Finding]:
+    if statement.resources_inverted or statement.actions_inverted:
+        return
+    if any(pattern.text == "*" for pattern in statement.resources):
+        return
+    named = [one for one in ACTIONS if statement.names_action(one)]
+    for text in statement.action_texts:
+        exact = [one for one in named if one.lower() == text.lower()]
+        if exact and exact[0] in ABOUT_NO_RESOURCE:
+            effect = "denied" if statement.effect == "Deny" else "allowed"
+            message = f'{text} is asked on no accelerator and is not {effect} here; name "*".'
+            yield _warn(statement, "RESOURCE_NEVER_MATCHES", message)
+
+
+def _wildcards_as_text(statement: Statement) -> Iterator[Finding]:
+    for one in statement.conditions:
+        is_literal = one.base.startswith("String") and not one.base.endswith("Like")
+        if is_literal and any(_has_wildcard(text) for text in one.wanted):
+            like = "StringNotLike" if one.negated else "StringLike"
+            message = f"In {one.name} on {one.key}, * and ? are plain characters; {like} has them."
+            yield _warn(statement, "WILDCARD_IS_TEXT", message)
+
+
+def _has_wildcard(text: str) -> bool:
+    return bool(set("*?") & set(re.sub(r"\$\{[^{}]*\}", "", text)))
+
+
 _RULES: Sequence[Callable[[Statement], Iterator[Finding]]] = (
     _for_all_values,
     _if_exists,
@@ -166,6 +203,9 @@ _RULES: Sequence[Callable[[Statement], Iterator[Finding]]] = (
     _wildcard_principal,
     _variables,
     _unknown_keys,
+    _unknown_actions,
+    _resources_never_met,
+    _wildcards_as_text,
 )
 
 

@@ -216,7 +216,9 @@ def _ask_service(base: str, ask: Callable[[], Attached]) -> Found | str:
 def _authority_file(environment: Mapping[str, str], profile: Profile | None) -> str | None:
     """Ours, then what belongs to the endpoint, then what all AWS clients here are told to trust."""
     of_profile = profile.ca_file if profile else None
-    return environment.get("ACCEL_CA_FILE") or of_profile or environment.get("AWS_CA_BUNDLE") or None
+    return (
+        environment.get("ACCEL_CA_FILE") or of_profile or environment.get("AWS_CA_BUNDLE") or None
+    )
 
 
 def _profile_of(control: str) -> Profile | None:

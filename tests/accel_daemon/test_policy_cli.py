@@ -42,6 +42,30 @@ def test_check_explains_statement_by_statement(tmp_path: Path, tools: Any) -> No
     assert "IpAddress on aws:SourceIp does not hold" in outside.stdout
 
 
+def test_check_for_programs(tmp_path: Path, tools: Any) -> None:
+    """The same as JSON; the exit status says it as well."""
+    tools.add_user(tmp_path, "ann", ALLOW, DENY)
+    ask = ("policy", "check", "--user", "ann", "--action", CONNECT, "--json", "--resource")
+    done = tools.run_cli(tmp_path, *ask, "arn:aws:elastic-inference:us-east-1:1:x/eia-1")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["allowed"], answer["explicit_deny"]) == (3, False, True)
+    assert [(one["statement"], one["applies"]) for one in answer["statements"]] == [
+        ("Statement 1", False),
+        ("NotOne", True),
+    ]
+
+
+def test_lint_for_programs(tmp_path: Path, tools: Any) -> None:
+    """Findings as JSON."""
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps({"Statement": {**ALLOW, "Resource": "*", "Action": "*"}}))
+    done = tools.run_cli(tmp_path, "policy", "lint", "--json", str(file))
+    rows = json.loads(done.stdout)["findings"]
+    assert [(row["severity"], row["code"], row["statement"]) for row in rows] == [
+        ("information", "ALLOWS_EVERYTHING", "Statement 1")
+    ]
+
+
 def test_check_of_an_unknown_user(tmp_path: Path, tools: Any) -> None:
     """A message and a remedy."""
     done = tools.run_cli(tmp_path, "policy", "check", "--user", "x", "--action", CONNECT)

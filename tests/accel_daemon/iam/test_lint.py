@@ -14,10 +14,10 @@ GRAPH, TYPE = "elastic-inference:GraphId", "elastic-inference:AcceleratorType"
 
 
 def found(effect: str = "Allow", **elements: Any) -> list[str]:
-    """The codes for one statement; by default it names one accelerator and lists it."""
+    """The codes for one statement; by default it lists one accelerator's tags."""
     one: dict[str, Any] = {"Effect": effect, **elements}
     if "NotAction" not in one:
-        one.setdefault("Action", "elastic-inference:DescribeAccelerators")
+        one.setdefault("Action", "elastic-inference:ListTagsForResource")
     if "NotResource" not in one:
         one.setdefault("Resource", f"{ID}eia-1")
     return [one.code for one in lint(parse_policy({"Version": "2012-10-17", "Statement": one}))]
@@ -61,7 +61,17 @@ PRESENT = {"Null": {TYPE: "false"}}
         ("Allow", {"Condition": when("StringLike", "aws:username", "*")}, ["WILDCARD_PRINCIPAL"]),
         ("Deny", {"Condition": when("ArnNotLike", "aws:PrincipalArn", "*")},
          ["WILDCARD_PRINCIPAL"]),
-        ("Allow", {"Condition": when("StringEquals", "aws:username", "*")}, []),
+        ("Allow", {"Condition": when("StringEquals", "aws:username", "*")}, ["WILDCARD_IS_TEXT"]),
+        ("Deny", {"Condition": when("StringNotEquals", TYPE, ["host", "eia?"])},
+         ["WILDCARD_IS_TEXT"]),
+        ("Allow", {"Condition": when("StringEquals", TYPE, "eia2.${*}")}, []),
+        ("Deny", {"Action": "elastic-inference:Conect"}, ["UNKNOWN_ACTION"]),
+        ("Deny", {"NotAction": ["elastic-inference:Describe*", "elastic-inference:X*"]},
+         ["UNKNOWN_ACTION"]),
+        ("Deny", {"Action": ["ELASTIC-INFERENCE:run", "s3:Nothing"]}, []),
+        ("Deny", {"Action": "elastic-inference:DescribeAccelerators"}, ["RESOURCE_NEVER_MATCHES"]),
+        ("Deny", {"Action": "elastic-inference:GetMetrics", "Resource": "*"}, []),
+        ("Deny", {"Action": "elastic-inference:Describe*"}, []),
         ("Deny", {"Resource": f"{ID}${{{GRAPH}}}"}, ["DENY_VARIABLE_MISSING"]),
         ("Deny", {"Resource": f"{ID}${{{GRAPH}, 'x'}}"}, []),
         ("Deny", {"Resource": f"{ID}${{aws:userid}}"}, []),
