@@ -27,6 +27,8 @@ class LaunchOrder:
         store: folder for its tenants' model bundles.
         engine: "tensorflow".
         limits: fields of `Limits` that differ from the default.
+        scratch: folder that its process may scribble in; by default `scratch` beside the store.
+        sandbox: "strict", "best-effort" or "off".
     """
 
     accelerator_id: str
@@ -40,6 +42,8 @@ class LaunchOrder:
     store: str
     engine: str = "tensorflow"
     limits: dict[str, int] = field(default_factory=dict)
+    scratch: str = ""
+    sandbox: str = "strict"
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""
@@ -80,12 +84,14 @@ class Report:
         counters: fields of `accel.v1.Counters` plus "graphs", "memory_bytes", "streams"
             and "calls" (in progress).
         message: why it failed, for the operator.
+        sandbox: what confines the process, as `SandboxReport.to_text` says it ("ready").
     """
 
     kind: Literal["ready", "status", "failed"]
     port: int = 0
     counters: dict[str, int] = field(default_factory=dict)
     message: str = ""
+    sandbox: str = ""
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""

@@ -1,34 +1,34 @@
-"""The accelerator's process: told everything on standard input, reports on standard output."""
+"""The accelerator's process: told everything on standard input, reports on standard output.
+
+It confines itself first. Until then nothing is imported that starts a thread, which gRPC, NumPy and
+the engines do: a sandbox holds for the thread that entered it and for those started afterwards.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import ctypes
+import ipaddress
 import logging
 import os
-import signal
+import socket
 import sys
-from dataclasses import asdict
+from dataclasses import replace
+from pathlib import Path
 from typing import BinaryIO
 
-from accel_daemon.accelerator.gate import Gate
-from accel_daemon.accelerator.server import AcceleratorServer
-from accel_daemon.accelerator.service import AcceleratorService
-from accel_daemon.engines.engine import open_engine
-from accel_daemon.iam.tickets import TicketVerifier
-from accel_daemon.launch_order import LaunchOrder, Notice, Report
+from accel_daemon.launch_order import LaunchOrder, Report
+from accel_daemon.sandbox.enter import end_with_parent, enter
+from accel_daemon.sandbox.facts import find_facts
+from accel_daemon.sandbox.levels import Level, SandboxReport
+from accel_daemon.sandbox.plan import make_plan
 from accel_protocol.errors import AcceleratorError
 from accel_protocol.limits import Limits
 
 _log = logging.getLogger(__name__)
-_DRAIN_SECONDS = 10.0
-_STATUS_SECONDS = 0.5
-_PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
     """Run one accelerator until its supervisor says, or is, gone. Returns the exit status."""
-    _end_with_parent()
+    end_with_parent()
     reports = _take_standard_output()
     # Unbuffered, because what follows the order is read from the descriptor itself.
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as orders:
@@ -39,17 +39,40 @@ def main() -> int:
         format=f"%(asctime)s {order.accelerator_id[:12]} %(levelname)s %(message)s",
     )
     try:
-        return asyncio.run(_serve(order, reports))
+        order = _with_address(order)
+        sandbox = confine(order, reports)
+        return _serve(order, sandbox, reports)
     except AcceleratorError as error:
         _log.error("%s", error)
-        _report(reports, Report("failed", message=str(error)))
+        reports.write(Report("failed", message=str(error)).to_line())
         return 1
 
 
-def _end_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the supervisor dies, however it dies (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def confine(order: LaunchOrder, reports: BinaryIO) -> SandboxReport:
+    """Enter the sandbox that the order asks for.
+
+    Raises:
+        ConfigurationError: it cannot be had.
+    """
+    store = Path(order.store).absolute()
+    plan = make_plan(
+        level=Level(order.sandbox),
+        accelerator_id=order.accelerator_id,
+        store=str(store),
+        scratch=order.scratch or str(store.parent / "scratch"),
+        port=order.port,
+        file_bytes=Limits(**order.limits).file_bytes,
+        facts=find_facts(),
+    )
+    return enter(plan, kept_descriptors=(reports.fileno(),))
+
+
+def _serve(order: LaunchOrder, sandbox: SandboxReport, reports: BinaryIO) -> int:
+    import asyncio
+
+    from accel_daemon.accelerator.serving import serve
+
+    return asyncio.run(serve(order, sandbox, reports))
 
 
 def _take_standard_output() -> BinaryIO:
@@ -59,67 +82,22 @@ def _take_standard_output() -> BinaryIO:
     return reports
 
 
-def _report(reports: BinaryIO, report: Report) -> None:
-    reports.write(report.to_line())
+def _with_address(order: LaunchOrder) -> LaunchOrder:
+    """The order with an address to listen on, since names are not looked up in the sandbox."""
+    try:
+        ipaddress.ip_address(order.host)
+    except ValueError:
+        if order.host and order.host != "localhost":
+            return replace(order, host=_address_of(order.host))
+    return order
 
 
-async def _serve(order: LaunchOrder, reports: BinaryIO) -> int:
-    limits = Limits(**order.limits)
-    engine = await asyncio.to_thread(open_engine, order.engine)
-    verifier = TicketVerifier(order.ticket_public_key_pem, order.accelerator_id)
-    service = AcceleratorService(order, engine, limits, Gate(verifier, order.tenancy, limits))
-    server = AcceleratorServer(order, service, limits)
-    await server.start()
-    _report(reports, Report("ready", port=server.port))
-    _log.info("ready on port %d with %s", server.port, engine.version)
-    status = asyncio.create_task(_report_status(service, reports))
-    await _until_told_to_stop(service)
-    await server.drain(_DRAIN_SECONDS)
-    status.cancel()
-    return 0
-
-
-async def _report_status(service: AcceleratorService, reports: BinaryIO) -> None:
-    """Tell the supervisor the counters whenever they changed."""
-    last: dict[str, int] = {}
-    while True:
-        tenants = service.tenants.values()
-        counters = {
-            **asdict(service.current_counters()),
-            "graphs": sum(len(tenant.graphs.loaded) for tenant in tenants),
-            "memory_bytes": sum(tenant.graphs.memory_bytes for tenant in tenants),
-            "streams": len(service.gate.streams),
-            "calls": service.calls_in_progress,
-        }
-        if counters != last:
-            _report(reports, Report("status", counters=counters))
-            last = counters
-        await asyncio.sleep(_STATUS_SECONDS)
-
-
-async def _until_told_to_stop(service: AcceleratorService) -> None:
-    """Follow the supervisor's notices until it orders to drain, goes away, or SIGTERM comes."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
-    notices = asyncio.create_task(_follow_notices(reader, service, stop))
-    await stop.wait()
-    notices.cancel()
-
-
-async def _follow_notices(
-    reader: asyncio.StreamReader, service: AcceleratorService, stop: asyncio.Event
-) -> None:
-    while line := await reader.readline():
-        notice = Notice.from_line(line)
-        if notice.kind == "revoke":
-            service.gate.revoke((*notice.access_key_ids, *notice.principals))
-        else:
-            break
-    stop.set()
+def _address_of(host: str) -> str:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return host  # The server then says that it cannot listen there.
+    return str(found[0][4][0])
 
 
 if __name__ == "__main__":

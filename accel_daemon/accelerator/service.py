@@ -68,6 +68,7 @@ class AcceleratorService:
     tenants: dict[str, Tenant] = field(default_factory=dict)
     calls_in_progress: int = 0
     started: float = field(default_factory=time.monotonic)
+    sandbox: str = "off"
 
     def ticket_of(self, path: str, context: Context) -> Ticket:
         """The caller's ticket, once the gate has admitted the call.
@@ -122,7 +123,7 @@ class AcceleratorService:
             accelerator_type=self.order.accelerator_type,
             limits=pb.Limits(**asdict(self.limits)),
             engines=[self.engine.version],
-            sandbox="none",
+            sandbox=self.sandbox,
             daemon_version=VERSION,
         )
 
