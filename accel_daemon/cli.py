@@ -26,6 +26,8 @@ from accel_daemon.invitations import (
     with_invited,
 )
 from accel_daemon.policy_cli import policy, read_policy_text
+from accel_daemon.sandbox.enter import default_level
+from accel_daemon.sandbox.levels import Level
 from accel_daemon.supervisor.accelerator_spec import TYPES, AcceleratorSpec, parse_accelerator
 from accel_daemon.supervisor.daemon import DaemonOptions, run_daemon
 from accel_daemon.version import VERSION
@@ -77,6 +79,14 @@ def cli() -> None:
     "Default: one of type host.",
 )
 @click.option(
+    "--sandbox",
+    type=click.Choice([level.value for level in Level]),
+    default=None,
+    help="How accelerators are confined. strict: by all layers, or not started. best-effort: by "
+    "those that this host has. off: by none. Default: strict where it can be had, else "
+    "best-effort.",
+)
+@click.option(
     "--ready-file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Gets JSON with all addresses when everything accepts requests.",
@@ -87,6 +97,7 @@ def up(
     metadata_port: int,
     metrics_port: int | None,
     accelerators: tuple[str, ...],
+    sandbox: str | None,
     ready_file: Path | None,
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C.
@@ -103,6 +114,7 @@ def up(
         metrics_port=metrics_port,
         accelerators=specs,
         ready_file=ready_file.absolute() if ready_file else None,
+        sandbox=Level(sandbox) if sandbox else default_level(),
     )
     _log_to_stderr()
     asyncio.run(run_daemon(options))
@@ -246,7 +258,7 @@ def _status_line(row: Mapping[str, Any]) -> str:
     tenant = row["principal"] or "free"
     return (
         f"{row['ordinal']}  {row['id']}  {row['type']}  {row['state']}  {row['endpoint']}  "
-        f"restarts {row['restarts']}  {tenant}"
+        f"restarts {row['restarts']}  {tenant}  sandbox {row['sandbox'] or '-'}"
     )
 
 

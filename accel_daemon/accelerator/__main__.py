@@ -60,6 +60,7 @@ def confine(order: LaunchOrder, reports: BinaryIO) -> SandboxReport:
         accelerator_id=order.accelerator_id,
         store=str(store),
         scratch=order.scratch or str(store.parent / "scratch"),
+        host=order.host,
         port=order.port,
         file_bytes=Limits(**order.limits).file_bytes,
         facts=find_facts(),

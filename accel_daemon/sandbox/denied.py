@@ -1,8 +1,9 @@
 """Which system calls an accelerator is refused, group by group, and why. Pure.
 
-A list of what is refused, not of what is allowed: engines, drivers and the C library call what they
-like, differently on each machine and in each version, and files and ports are Landlock's matter. So
-what is listed is every way to another program, process, machine, or to the kernel's less used parts.
+A list of what is refused, not of what is allowed: engines, drivers and the C library call what
+they like, differently on each machine and in each version, and files and ports are Landlock's
+matter. So what is listed is every way to another program, process or machine, and to the kernel's
+less used parts.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def _of_others(pid: int) -> tuple[Group, ...]:
         Group(
             "A signal is for this process itself only.",
             (
-                Rule(("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"), (Other(0, (pid,)),)),
+                Rule(
+                    ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"), (Other(0, (pid,)),)
+                ),
                 _never("tkill", "pidfd_send_signal"),
             ),
         ),
@@ -58,20 +61,22 @@ def _of_others(pid: int) -> tuple[Group, ...]:
 
 # What is called most comes first, because a filter is a list that is read from its start.
 _NETWORK = Group(
-    "It answers on the port it listens on. It reaches out to no one: not by TCP's fast open either, "
-    "which connects while it sends, and not by protocols that Landlock does not know.",
+    "It answers on the port it listens on. It reaches out to no one: not by TCP's fast open "
+    "either, which connects while it sends, and not by protocols that Landlock does not know.",
     (
         Rule(("sendmsg",), (AnyBit(2, MSG_FASTOPEN),)),
         Rule(("sendto", "sendmmsg"), (AnyBit(3, MSG_FASTOPEN),)),
         _never("connect"),
-        Rule(("socket",), (OneOf(0, (AF_INET, AF_INET6)), Other(1, (SOCK_STREAM,), SOCK_TYPE_MASK))),
+        Rule(
+            ("socket",), (OneOf(0, (AF_INET, AF_INET6)), Other(1, (SOCK_STREAM,), SOCK_TYPE_MASK))
+        ),
         Rule(("socket",), (OneOf(0, (AF_INET, AF_INET6)), Other(2, (IPPROTO_IP, IPPROTO_TCP)))),
     ),
 )
 
 _FILES = Group(
-    "Owners, modes, attributes and times of files are outside of what Landlock knows; special files "
-    "and programs that run as someone else are not made.",
+    "Owners, modes, attributes and times of files are outside of what Landlock knows; special "
+    "files, links by name and programs that run as someone else are not made.",
     (
         Rule(("open",), (AnyBit(1, O_CREAT | O_TMPFILE), AnyBit(2, SET_ID_BITS))),
         Rule(("openat",), (AnyBit(2, O_CREAT | O_TMPFILE), AnyBit(3, SET_ID_BITS))),
@@ -144,7 +149,9 @@ _GROUPS = (
     Group(
         "The machine itself is not its own.",
         (
-            _never("kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff", "acct", "syslog"),
+            _never(
+                "kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff", "acct", "syslog"
+            ),
             _never("create_module", "init_module", "finit_module", "delete_module", "vhangup"),
             _never("settimeofday", "clock_settime", "clock_adjtime", "adjtimex"),
             _never("sethostname", "setdomainname"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import resource
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from accel_daemon.sandbox import denied, identity, kernel, landlock, seccomp
-from accel_daemon.sandbox.landlock_rights import OLDEST_USABLE_ABI, TCP_ABI
+from accel_daemon.sandbox.landlock_rights import OLDEST_USABLE_ABI
 from accel_daemon.sandbox.levels import Level, SandboxReport
 from accel_daemon.sandbox.plan import SandboxPlan, missing_layers
 from accel_protocol.errors import ConfigurationError
@@ -114,7 +115,7 @@ def _check_alone(layers: _Layers) -> None:
 
 def _close_other_descriptors(kept: Collection[int]) -> None:
     edges = [2, *sorted(one for one in kept if one > 2), os.sysconf("SC_OPEN_MAX")]
-    for below, above in zip(edges, edges[1:], strict=False):
+    for below, above in itertools.pairwise(edges):
         os.closerange(below + 1, above)
 
 
@@ -133,8 +134,7 @@ def _change_user(plan: SandboxPlan) -> int | None:
             uid = None
     if os.geteuid() == 0:
         for folder in (plan.store, plan.scratch):
-            with contextlib.suppress(PermissionError if uid is None else ()):
-                identity.give(folder, 0 if uid is None else uid)
+            identity.give(folder, 0 if uid is None else uid)
     identity.become(uid, plan.capabilities)
     end_with_parent()
     return uid
@@ -179,7 +179,5 @@ def _restrict_files(plan: SandboxPlan, abi: int) -> int:
         return 0
     # Open for good: the kernel knows the folder by an object that it may otherwise make anew.
     os.open("/proc/self", os.O_PATH | os.O_CLOEXEC)
-    landlock.restrict(abi, plan.file_rules(), (plan.port,) if abi >= TCP_ABI else ())
+    landlock.restrict(abi, plan.file_rules(), plan.ports)
     return abi
-
-

@@ -36,7 +36,7 @@ def system_call(number: int, *arguments: Any) -> int:
 
 
 def prctl(option: int, *arguments: int) -> int:
-    """See prctl(2); arguments that are left out are 0.
+    """What the manual calls by this name; arguments that are left out are 0.
 
     Raises:
         OSError: the kernel refused.
@@ -46,7 +46,7 @@ def prctl(option: int, *arguments: int) -> int:
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
-    """See mount(2).
+    """What the manual calls by this name.
 
     Raises:
         OSError: the kernel refused.
@@ -56,7 +56,7 @@ def mount(source: str, target: str, kind: str | None, flags: int, data: str | No
 
 
 def unshare(flags: int) -> None:
-    """See unshare(2); Python has it from 3.12.
+    """What the manual calls by this name; Python has it from 3.12.
 
     Raises:
         OSError: the kernel refused.
@@ -65,7 +65,7 @@ def unshare(flags: int) -> None:
 
 
 def setns(descriptor: int, flags: int) -> None:
-    """See setns(2); Python has it from 3.12.
+    """What the manual calls by this name; Python has it from 3.12.
 
     Raises:
         OSError: the kernel refused.

@@ -18,6 +18,7 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _ASK_VERSION = 1
 _PATH_BENEATH, _NET_PORT = 1, 2
 
+
 def supported_abi() -> int:
     """The kernel's ABI; 0 when it has no Landlock, it is switched off, or it is kept from us."""
     try:

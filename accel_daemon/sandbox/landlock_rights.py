@@ -24,9 +24,7 @@ SCOPE_ABSTRACT_UNIX, SCOPE_SIGNAL = 1, 2
 # Loading a library needs no right to execute: that one is for starting programs.
 READ = READ_FILE | READ_DIR
 # No links by name, devices, sockets or pipes are ever made in the store.
-READ_WRITE = (
-    READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | REFER | TRUNCATE
-)
+READ_WRITE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | REFER | TRUNCATE
 USE_DEVICE = READ | WRITE_FILE | IOCTL_DEV
 FOR_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 

@@ -1,8 +1,9 @@
-"""How strongly an accelerator is confined: what the operator asks for, and what is in force. Pure."""
+"""How strongly an accelerator is confined: what is asked for, and what is in force. Pure."""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -46,6 +47,12 @@ class SandboxReport:
         if self.missing:
             inside += f"; without {', '.join(self.missing)}"
         return f"{self.level.value} ({inside})"
+
+
+def weakest_level(texts: Iterable[str]) -> str | None:
+    """The weakest level of several reports' texts; None when they tell none."""
+    known = {level_in(text) for text in texts}
+    return next((one.value for one in reversed(Level) if one in known), None)
 
 
 def level_in(text: str) -> Level | None:

@@ -76,7 +76,7 @@ class SandboxPlan:
         listed: their names are read, and what is in them is not.
         host_files: read.
         devices: of GPUs: used.
-        port: to listen on; 0 for one that the system chooses.
+        ports: that may be listened on; 0 for one that the system chooses.
         limits: by name, without RLIMIT_.
         uid: user and group to become, None to stay.
         capabilities: the only ones to keep, where they are there.
@@ -91,7 +91,7 @@ class SandboxPlan:
     listed: tuple[str, ...]
     host_files: tuple[str, ...]
     devices: tuple[str, ...]
-    port: int
+    ports: tuple[int, ...]
     limits: Mapping[str, int]
     uid: int | None
     capabilities: frozenset[int]
@@ -114,6 +114,7 @@ def make_plan(
     accelerator_id: str,
     store: str,
     scratch: str,
+    host: str,
     port: int,
     file_bytes: int,
     facts: Facts,
@@ -123,7 +124,9 @@ def make_plan(
     Args:
         level: what the operator asks for.
         accelerator_id: from which its user is chosen.
-        store, scratch: absolute paths.
+        store: absolute path.
+        scratch: absolute path.
+        host: to listen on.
         port: to listen on, 0 for any.
         file_bytes: the largest file that is ever written.
         facts: about the host.
@@ -146,7 +149,7 @@ def make_plan(
         listed=listed,
         host_files=(*host_files, *(host_paths.GPU_FILES if gpus else ())),
         devices=gpus,
-        port=port,
+        ports=_ports(host, port),
         limits=_limits(file_bytes, facts.memory_bytes, bool(gpus), uid is not None),
         uid=uid,
         capabilities=frozenset({CAP_NET_BIND_SERVICE} if low_port else ()),
@@ -211,6 +214,15 @@ def missing_layers(landlock_abi: int, seccomp: bool) -> dict[str, str]:
     if not seccomp:
         missing["seccomp"] = "Use a kernel with CONFIG_SECCOMP_FILTER, on x86_64 or aarch64"
     return missing
+
+
+def _ports(host: str, port: int) -> tuple[int, ...]:
+    """Port 0 as well for IPv6: gRPC listens for a moment on any port to see whether there is IPv6.
+
+    Nothing listens anywhere any more once the accelerator does (`denied.sealing_groups`).
+    """
+    is_ipv4_only = ":" not in host and host[:1].isdecimal() and host != "0.0.0.0"  # noqa: S104
+    return (port,) if is_ipv4_only or port == 0 else (port, 0)
 
 
 def _limits(file_bytes: int, memory_bytes: int, has_gpu: bool, own_user: bool) -> dict[str, int]:

@@ -162,7 +162,7 @@ class Machine:
         name: as `os.uname().machine` has it.
         audit_architecture: AUDIT_ARCH_… of the kernel's headers.
         numbers: of the system calls.
-        foreign_bit: marks calls of a second set that the same architecture has, 0 when there is none.
+        foreign_bit: marks calls of a second set that the architecture has; 0 without one.
     """
 
     name: str

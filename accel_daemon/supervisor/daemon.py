@@ -32,6 +32,8 @@ from accel_daemon.iam.principals import Identities
 from accel_daemon.iam.tickets import TicketSigner
 from accel_daemon.pki.authority import Authority
 from accel_daemon.pki.files import load_or_create_authority
+from accel_daemon.sandbox.enter import default_level
+from accel_daemon.sandbox.levels import Level
 from accel_daemon.supervisor.accelerator_process import Trust
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
 from accel_daemon.supervisor.addresses import advertised_host, endpoint
@@ -67,6 +69,7 @@ class DaemonOptions:
         accelerators: one process each.
         ready_file: gets JSON when everything accepts requests.
         launcher: where the processes run.
+        sandbox: what has to confine them.
     """
 
     home: Home
@@ -77,6 +80,7 @@ class DaemonOptions:
     accelerators: tuple[AcceleratorSpec, ...] = (AcceleratorSpec(),)
     ready_file: Path | None = None
     launcher: Launcher = field(default_factory=LocalLauncher)
+    sandbox: Level = field(default_factory=default_level)
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,9 @@ def _prepare(options: DaemonOptions) -> _Daemon:
         first_port=options.port + 1 if options.port else 0,
     )
     trust = Trust(authority, tickets.public_key_pem())
-    fleet = build_fleet(home, options.accelerators, listening, trust, options.launcher)
+    fleet = build_fleet(
+        home, options.accelerators, listening, trust, options.launcher, options.sandbox
+    )
     return _Daemon(options, authority, store, identities, tickets, fleet)
 
 

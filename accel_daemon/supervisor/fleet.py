@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accel_daemon.home import Home, make_private_folder, write_private_file
+from accel_daemon.sandbox.levels import Level
 from accel_daemon.supervisor.accelerator_process import AcceleratorProcess, Placement, Trust
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
 from accel_daemon.supervisor.launcher import Launcher
@@ -84,6 +85,7 @@ def build_fleet(
     listening: Listening,
     trust: Trust,
     launcher: Launcher,
+    sandbox: Level = Level.STRICT,
 ) -> Fleet:
     """A fleet that is not started yet; makes the accelerators' folders.
 
@@ -108,6 +110,7 @@ def build_fleet(
             listen_host=listening.host,
             advertised_host=listening.advertised_host,
             port=listening.first_port + ordinal if listening.first_port else 0,
+            sandbox=sandbox,
         )
         accelerators.append(AcceleratorProcess(placement, trust, launcher))
     return Fleet(tuple(accelerators))

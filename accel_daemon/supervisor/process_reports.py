@@ -12,6 +12,7 @@ from accel_daemon.launch_order import Report
 
 MAX_COUNTERS = 64
 MAX_MESSAGE_CHARACTERS = 500
+MAX_SANDBOX = 200  # characters
 _KINDS = ("ready", "status", "failed")
 _MAX_COUNT = 2**63
 
@@ -23,7 +24,11 @@ def read_report(line: bytes) -> Report | None:
         is_report = _is_well_formed(report)
     except (ValueError, TypeError, RecursionError):
         return None
-    return replace(report, message=printable(report.message)) if is_report else None
+    if not is_report:
+        return None
+    return replace(
+        report, message=printable(report.message), sandbox=printable(report.sandbox)[:MAX_SANDBOX]
+    )
 
 
 def printable(text: str) -> str:
@@ -37,6 +42,7 @@ def _is_well_formed(report: Report) -> bool:
         report.kind in _KINDS
         and _is_count(report.port, 65_535)
         and isinstance(report.message, str)
+        and isinstance(report.sandbox, str)
         and isinstance(report.counters, dict)
         and len(report.counters) <= MAX_COUNTERS
         and all(

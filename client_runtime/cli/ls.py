@@ -15,7 +15,7 @@ from client_runtime.discovery.endpoints import look, nothing_found
 from client_runtime.discovery.listing import Accelerator, list_accelerators
 from client_runtime.discovery.trail import Trail, printable
 
-_HEADINGS = ("ORDINAL", "ID", "TYPE", "STATUS", "ENDPOINT", "FOUND BY")
+_HEADINGS = ("ORDINAL", "ID", "TYPE", "STATUS", "SANDBOX", "ENDPOINT", "FOUND BY")
 
 
 @click.command("ls")
@@ -46,7 +46,11 @@ def command(as_json: bool) -> None:
 def as_table(found: Sequence[Accelerator]) -> str:
     """The accelerators in columns."""
     rows = [
-        (str(one.ordinal), one.id, one.type, one.status, one.endpoint or one.control, one.source)
+        (
+            *(str(one.ordinal), one.id, one.type, one.status),
+            # The level; the whole of it is in the JSON.
+            *((one.sandbox or "-").partition(" ")[0], one.endpoint or one.control, one.source),
+        )
         for one in found
     ]
     cells = [_HEADINGS, *(tuple(printable(cell, 120) for cell in row) for row in rows)]

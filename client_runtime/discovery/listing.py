@@ -29,6 +29,7 @@ class Accelerator:
         source: where that was found.
         endpoint: "HOST:PORT" of its gRPC server; None when the control endpoint does not tell.
         used_memory_bytes: by loaded models; None when the control endpoint does not tell.
+        sandbox: what confines it, in words that begin with the level; None as above.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Accelerator:
     source: str
     endpoint: str | None = None
     used_memory_bytes: int | None = None
+    sandbox: str | None = None
 
 
 def accelerators(
@@ -88,6 +90,7 @@ def read_answer(answer: Mapping[str, Any], endpoint: Endpoint) -> list[Accelerat
             source=endpoint.source,
             endpoint=details.get(row["acceleratorId"], {}).get("endpoint"),
             used_memory_bytes=details.get(row["acceleratorId"], {}).get("usedMemoryBytes"),
+            sandbox=details.get(row["acceleratorId"], {}).get("sandbox") or None,
         )
         for place, row in enumerate(answer["acceleratorSet"])
     ]

@@ -54,7 +54,7 @@ def test_a_crash_shows_and_passes(daemon: Any, tools: Any) -> None:
 def test_healthz(daemon: Any) -> None:
     """Asks for no credentials and tells nothing."""
     answer = daemon.call("GET", "/healthz")
-    assert (answer.status, answer.json()) == (200, {"status": "ok"})
+    assert (answer.status, answer.json()) == (200, {"status": "ok", "sandbox": "strict"})
 
 
 def test_describe(daemon: Any) -> None:
@@ -70,6 +70,7 @@ def test_describe(daemon: Any) -> None:
             "ordinal": 1,
             "state": "ready",
             "endpoint": second["endpoint"],
+            "sandbox": "strict (stand-in)",
             "usedMemoryBytes": None,
         }
     ]
