@@ -20,7 +20,7 @@ from accel_daemon.sandbox.enter import end_with_parent, enter
 from accel_daemon.sandbox.facts import find_facts
 from accel_daemon.sandbox.levels import Level, SandboxReport
 from accel_daemon.sandbox.plan import make_plan
-from accel_protocol.errors import AcceleratorError
+from accel_protocol.errors import AcceleratorError, ConfigurationError
 from accel_protocol.limits import Limits
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,13 @@ def confine(order: LaunchOrder, reports: BinaryIO) -> SandboxReport:
         file_bytes=Limits(**order.limits).file_bytes,
         facts=find_facts(),
     )
-    return enter(plan, kept_descriptors=(reports.fileno(),))
+    try:
+        return enter(plan, kept_descriptors=(reports.fileno(),))
+    except OSError as error:
+        raise ConfigurationError(
+            f"The sandbox cannot be entered: {error.strerror or error}.",
+            remedy="See docs/sandbox.md; --sandbox=off shows whether the sandbox is to blame.",
+        ) from error
 
 
 def _serve(order: LaunchOrder, sandbox: SandboxReport, reports: BinaryIO) -> int:

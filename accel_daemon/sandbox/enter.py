@@ -128,13 +128,11 @@ def _change_user(plan: SandboxPlan) -> int | None:
     uid = plan.uid
     if uid is not None:
         try:
-            identity.make_reachable(plan)
+            identity.prepare(plan, uid)
         except identity.NoOwnUserError as reason:
             _log.warning("no user of its own, but root without its powers: %s", reason)
+            identity.take_back(plan)
             uid = None
-    if os.geteuid() == 0:
-        for folder in (plan.store, plan.scratch):
-            identity.give(folder, 0 if uid is None else uid)
     identity.become(uid, plan.capabilities)
     end_with_parent()
     return uid

@@ -7,6 +7,7 @@ root, without any of root's powers.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -23,8 +24,8 @@ class NoOwnUserError(Exception):
     """The accelerator cannot have a user of its own; the message says why, for the log."""
 
 
-def make_reachable(plan: SandboxPlan) -> None:
-    """See to it that the plan's user can read its libraries and its folders.
+def prepare(plan: SandboxPlan, uid: int) -> None:
+    """See to it that a user can read its libraries, and that its folders are its own.
 
     Raises:
         NoOwnUserError: that is not possible.
@@ -34,9 +35,23 @@ def make_reachable(plan: SandboxPlan) -> None:
     unreadable = next(_unreadable(plan.import_paths), None)
     if unreadable is not None:
         raise NoOwnUserError(f"{unreadable} is not readable by other users")
-    wanted = [*plan.libraries, plan.store, plan.scratch]
-    folders = [one for one in wanted if os.path.isdir(one)]
-    real = {one: os.path.realpath(one) for one in folders}
+    _make_reachable([*plan.libraries, plan.store, plan.scratch])
+    try:
+        for folder in (plan.store, plan.scratch):
+            _give(folder, uid)
+    except OSError as error:
+        raise NoOwnUserError(f"the store cannot be given to it ({error.strerror})") from None
+
+
+def take_back(plan: SandboxPlan) -> None:
+    """Make this process's user the owner of its folders again, where that is possible."""
+    with contextlib.suppress(OSError):
+        for folder in (plan.store, plan.scratch):
+            _give(folder, os.geteuid())
+
+
+def _make_reachable(paths: Iterable[str]) -> None:
+    real = {one: os.path.realpath(one) for one in paths if os.path.isdir(one)}
     covers = mounts.needed_covers(real.values(), _is_closed)
     if not covers:
         return
@@ -47,14 +62,8 @@ def make_reachable(plan: SandboxPlan) -> None:
         raise NoOwnUserError(f"{names} cannot be entered by others ({error.strerror})") from None
 
 
-def give(folder: str, uid: int) -> None:
-    """Make a user the owner of a folder and of all that is in it.
-
-    The folder itself comes last, so that what was interrupted is done again.
-
-    Raises:
-        OSError: this process may not do that.
-    """
+def _give(folder: str, uid: int) -> None:
+    """The folder itself comes last, so that what was interrupted is done again."""
     if os.stat(folder, follow_symlinks=False).st_uid == uid:
         return
     for _, folders, files, descriptor in os.fwalk(folder, topdown=False):

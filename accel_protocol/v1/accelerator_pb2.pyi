@@ -258,7 +258,9 @@ class GetCapabilitiesResponse(google.protobuf.message.Message):
     accelerator_type: builtins.str
     """"host", "eia1.medium", …"""
     sandbox: builtins.str
-    """How strongly this process is confined: "none" until a sandbox is in force."""
+    """How strongly this process is confined: "strict", "best-effort" or "off", and in brackets by what.
+    Daemons before there was a sandbox said "none".
+    """
     daemon_version: builtins.str
     """Version of the daemon's software."""
     @property

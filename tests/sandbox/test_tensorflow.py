@@ -18,7 +18,7 @@ DEEDS = {
         "tf.raw_ops.ImmutableConst(dtype=tf.uint8, shape=[6], memory_region_name={path}).numpy()"
     ),
     "DebugIdentity": (
-        "tf.raw_ops.DebugIdentity(input=1.0, tensor_name='x:0:DebugIdentity', "
+        "tf.raw_ops.DebugIdentity(input=1.0, tensor_name='x:0', "
         "debug_urls=['file://' + {folder} + '/debug'])"
     ),
     "PrintV2": "tf.print('x', output_stream='file://' + {folder} + '/printed')",
@@ -62,9 +62,12 @@ def test_ops_stay_inside(tensorflow: Probe, host: Host, what: str) -> None:
     reply = tensorflow.ask(
         code=f"import sys; tf = sys.tf\nanswer = repr({deed})", names=tensorflow.names
     )
-    print(what, str(reply)[-300:])
-    assert "error" in reply or what in ("MatchingFiles", "PrintV2", "DebugIdentity"), reply
-    assert SECRET[:6] not in reply.get("answer", "")
+    if what == "MatchingFiles":
+        assert reply == {"answer": "[]"}
+    else:
+        error = reply.get("error", "")
+        assert "ermission denied" in error or "Failed to create directory" in error, reply
+    assert SECRET[:6] not in str(reply.get("answer", ""))
     assert host.canary.read_text() == SECRET
     assert sorted(path.name for path in host.open_folder.iterdir()) == ["canary", "socket"]
 

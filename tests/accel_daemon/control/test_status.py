@@ -29,6 +29,7 @@ def test_status(daemon: Any, tools: Any) -> None:
         "engine": "tensorflow",
         "state": "ready",
         "restarts": 0,
+        "sandbox": "strict (stand-in)",
         "tenancy": 1,
         "principal": "arn:aws:iam::000000000000:user/administrator",
         "counters": {"runs": 42},
