@@ -12,6 +12,7 @@ import errno
 from dataclasses import dataclass
 
 from accel_daemon.sandbox.bpf import AnyBit, NoBit, OneOf, Other, Rule
+from accel_daemon.sandbox.kernel import PR_SET_DUMPABLE, PR_SET_PDEATHSIG
 
 # From the kernel's headers; equal on all machines the filter is made for.
 CLONE_THREAD = 0x0001_0000
@@ -75,8 +76,8 @@ _NETWORK = Group(
 )
 
 _FILES = Group(
-    "Owners, modes, attributes and times of files are outside of what Landlock knows; special "
-    "files, links by name and programs that run as someone else are not made.",
+    "Owners, modes, attributes and times of files are outside of what Landlock knows, and so is "
+    "watching them; special files, links by name and setuid programs are not made.",
     (
         Rule(("open",), (AnyBit(1, O_CREAT | O_TMPFILE), AnyBit(2, SET_ID_BITS))),
         Rule(("openat",), (AnyBit(2, O_CREAT | O_TMPFILE), AnyBit(3, SET_ID_BITS))),
@@ -86,7 +87,7 @@ _FILES = Group(
         _never("setxattr", "lsetxattr", "fsetxattr", "setxattrat"),
         _never("removexattr", "lremovexattr", "fremovexattr", "removexattrat", "file_setattr"),
         _never("utime", "utimes", "futimesat", "utimensat", "mknod", "mknodat"),
-        _never("symlink", "symlinkat"),
+        _never("symlink", "symlinkat", "inotify_add_watch"),
     ),
 )
 
@@ -158,8 +159,9 @@ _GROUPS = (
         ),
     ),
     Group(
-        "It stays who it is.",
+        "It stays who it is, and ends with its supervisor.",
         (
+            Rule(("prctl",), (OneOf(0, (PR_SET_PDEATHSIG, PR_SET_DUMPABLE)),)),
             _never("setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid"),
             _never("setgroups", "setfsuid", "setfsgid", "capset"),
         ),

@@ -60,6 +60,8 @@ def enter(plan: SandboxPlan, kept_descriptors: Collection[int] = ()) -> SandboxR
     """
     if plan.level is Level.OFF:
         _log.warning("THE SANDBOX IS OFF: whoever may run a graph here can do what this user can")
+        if plan.uid is not None:
+            identity.take_back(plan)  # so that the next strict start finds out what was added
         return SandboxReport(Level.OFF)
     layers = _Layers(plan.level)
     abi, has_seccomp = landlock.supported_abi(), seccomp.is_supported()
@@ -153,7 +155,10 @@ def _limit(plan: SandboxPlan, uid: int | None) -> None:
         _, hard = resource.getrlimit(number)
         wanted = plan.limits[name]
         value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(number, (value, value))
+        try:
+            resource.setrlimit(number, (value, value))
+        except (OSError, ValueError) as error:
+            _log.warning("the limit %s cannot be set: %s", name, error)
     os.umask(0o077)
 
 

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable, Iterator
 
 from accel_daemon.sandbox import kernel, mounts
-from accel_daemon.sandbox.plan import SandboxPlan
+from accel_daemon.sandbox.plan import PACKAGES, SandboxPlan
 
 CAP_CHOWN, CAP_SETGID, CAP_SETUID, CAP_SETPCAP = 0, 6, 7, 8
 _NEEDED = frozenset({CAP_CHOWN, CAP_SETGID, CAP_SETUID})
@@ -32,7 +32,7 @@ def prepare(plan: SandboxPlan, uid: int) -> None:
     """
     if not kernel.permitted_capabilities() >= _NEEDED:
         raise NoOwnUserError("root's powers to change users or owners were taken away")
-    unreadable = next(_unreadable(plan.import_paths), None)
+    unreadable = next(_unreadable(plan), None)
     if unreadable is not None:
         raise NoOwnUserError(f"{unreadable} is not readable by other users")
     _make_reachable([*plan.libraries, plan.store, plan.scratch])
@@ -102,15 +102,17 @@ def _is_closed(folder: str) -> bool:
     return not os.stat(folder).st_mode & stat.S_IXOTH
 
 
-def _unreadable(import_paths: Iterable[str]) -> Iterator[str]:
+def _unreadable(plan: SandboxPlan) -> Iterator[str]:
     """Folders of libraries, and what stands in them, that others cannot read."""
-    for path in import_paths:
+    packages = [os.path.join(path, one) for path in plan.listed for one in PACKAGES]
+    for path in (*plan.import_paths, *packages):
         if not os.path.isdir(path):
             continue
         if not _is_readable(os.stat(path)):
             yield path
-        with os.scandir(path) as entries:
-            yield from (one.path for one in entries if not _entry_is_readable(one))
+        if path not in plan.listed:
+            with os.scandir(path) as entries:
+                yield from (one.path for one in entries if not _entry_is_readable(one))
 
 
 def _entry_is_readable(entry: os.DirEntry[str]) -> bool:

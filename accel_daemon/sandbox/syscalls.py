@@ -47,6 +47,7 @@ fsopen 430 430
 fspick 433 433
 futimesat 261 -
 init_module 175 105
+inotify_add_watch 254 27
 io_uring_enter 426 426
 io_uring_register 427 427
 io_uring_setup 425 425
@@ -93,6 +94,7 @@ pidfd_getfd 438 438
 pidfd_open 434 434
 pidfd_send_signal 424 424
 pivot_root 155 41
+prctl 157 167
 prlimit64 302 261
 process_madvise 440 440
 process_mrelease 448 448

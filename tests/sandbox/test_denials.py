@@ -38,6 +38,7 @@ FILES = {
     "make a program of the owner": "os.open(store + '/p', os.O_CREAT | os.O_WRONLY, 0o4755)",
     "make a device": "os.mknod(store + '/null', 0o20600, os.makedev(1, 3))",
     "make a pipe": "os.mkfifo(store + '/pipe')",
+    "watch outside": "syscall(254, 27, syscall(294, 26, 0), canary.encode(), 0xFFF)",
     "users of the host": "open('/etc/passwd').read()",
     "passwords of the host": "open('/etc/shadow').read()",
     "devices of the host": "open('/dev/full', 'rb')",
@@ -71,6 +72,8 @@ PROCESSES = {
     "end everything": "os.kill(-1, 15)",
     "end its group": "os.kill(0, 15)",
     "limit another": "import resource; resource.prlimit(victim, resource.RLIMIT_NOFILE, (1, 1))",
+    "outlive its supervisor": "syscall(157, 167, 1, 0, 0, 0, 0)",
+    "let itself be traced": "syscall(157, 167, 4, 1, 0, 0, 0)",
     "type into a terminal": "import fcntl; fcntl.ioctl(0, 0x5412, b'x')",
 }
 NETWORK = {

@@ -112,6 +112,16 @@ def test_a_store_comes_back_from_its_own_user(start: Start) -> None:
 
 
 @ROOT_ONLY
+def test_what_was_stored_without_a_sandbox_is_found_with_one(start: Start) -> None:
+    """Whoever switches it off for an hour does not lose the store."""
+    start().run("open(store + '/first', 'w').close()")
+    start(sandbox="off").run("open(store + '/second', 'w').write('x')")
+    probe = start()
+    assert probe.run("answer = open(store + '/second').read()") == "x"
+    assert probe.run("answer = os.stat(store + '/first').st_uid == os.getuid()") is True
+
+
+@ROOT_ONLY
 def test_a_daemon_that_is_not_root(start: Start, tmp_path: Path) -> None:
     """Its accelerators stay its own user, in the same sandbox."""
     python = _public_python()

@@ -62,6 +62,9 @@ REFUSED = [
     ("tgkill", (OTHER, OTHER, 9)),
     ("prlimit64", (OTHER, 7)),
     ("ioctl", (0, 0x5412)),
+    ("prctl", (1, 0)),
+    ("prctl", (4, 1)),
+    ("inotify_add_watch", ()),
     ("open", (0, 0o101, 0o4755)),
     ("openat", (0, 0, 0o101, 0o2755)),
     ("openat", (0, 0, 0o20200002, 0o4700)),  # a file without a name
@@ -80,6 +83,7 @@ ALLOWED = [
     ("prlimit64", (0, 7)),
     ("prlimit64", (PID, 7)),
     ("ioctl", (0, 0x5413)),
+    ("prctl", (15,)),
     ("openat", (0, 0, 0o101, 0o600)),
     ("openat", (0, 0, 0, 0o4755)),  # nothing is made, so the mode means nothing
     ("fchmod", (3, 0o600)),
