@@ -22,6 +22,7 @@ import pytest
 from accel_daemon.launch_order import LaunchOrder
 from accel_daemon.sandbox import landlock, seccomp
 from accel_daemon.supervisor.launcher import child_environment
+from tests.conftest import ROOT
 
 PROBE = Path(__file__).with_name("probe.py")
 SECRET = "canary-of-the-host"
@@ -36,6 +37,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def can_change_view() -> bool:
+    """Whether this user may have a mount namespace, without which users of their own are few."""
+    code = "from accel_daemon.sandbox import kernel; kernel.unshare(0x20000)"
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+OWN_USER = pytest.mark.skipif(
+    os.geteuid() != 0 or not can_change_view(),
+    reason="only root, with all of its powers, can give each accelerator a user",
+)
 
 
 @dataclass

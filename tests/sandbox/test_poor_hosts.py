@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.sandbox.conftest import Probe, Start
+from tests.sandbox.conftest import OWN_USER, Probe, Start
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes users")
 
@@ -103,7 +103,7 @@ def test_root_without_its_powers(start: Start, flag: str) -> None:
     _check_closed(probe)
 
 
-@ROOT_ONLY
+@OWN_USER
 def test_a_store_comes_back_from_its_own_user(start: Start) -> None:
     """An upgrade or another container may take the power to change users away."""
     start().run("open(store + '/kept', 'w').write('x')")
@@ -111,7 +111,7 @@ def test_a_store_comes_back_from_its_own_user(start: Start) -> None:
     assert probe.run("answer = open(store + '/kept').read()") == "x"
 
 
-@ROOT_ONLY
+@OWN_USER
 def test_what_was_stored_without_a_sandbox_is_found_with_one(start: Start) -> None:
     """Whoever switches it off for an hour does not lose the store."""
     start().run("open(store + '/first', 'w').close()")

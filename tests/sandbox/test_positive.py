@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import eventually
-from tests.sandbox.conftest import Probe, Start
+from tests.sandbox.conftest import OWN_USER, Probe, Start
 
 WORKS = {
     "read the store": "answer = open(store + '/blob').read() == 'ours'",
@@ -140,7 +140,7 @@ def test_it_can_be_ended(start: Start) -> None:
     assert probe.process.returncode == -signal.SIGTERM
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give each accelerator a user")
+@OWN_USER
 def test_accelerators_are_users_of_their_own(start: Start) -> None:
     """Not the daemon's, not each other's, and owners of their own folders only."""
     first, second = start(), start(accelerator_id="eia-" + "7c" * 16)
@@ -154,7 +154,7 @@ def test_accelerators_are_users_of_their_own(start: Start) -> None:
         assert Path(one.names["store"]).parent.stat().st_uid == 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give each accelerator a user")
+@OWN_USER
 def test_closed_folders_cannot_even_be_seen(start: Start, tmp_path: Path) -> None:
     """Where it has to pass through one to its store, everything else in it is gone."""
     (tmp_path / "secret").write_text("x")
