@@ -144,7 +144,7 @@ def make_plan(
         level=level,
         store=store,
         scratch=scratch,
-        import_paths=tuple(one for one in facts.import_paths if one != "/"),
+        import_paths=_imported(facts),
         libraries=libraries,
         listed=listed,
         host_files=(*host_files, *(host_paths.GPU_FILES if gpus else ())),
@@ -166,13 +166,18 @@ def library_paths(facts: Facts) -> tuple[tuple[str, ...], tuple[str, ...]]:
     wanted = [*host_paths.LIBRARIES, *facts.prefixes]
     wanted += facts.environment.get("LD_LIBRARY_PATH", "").split(":")
     listed = []
-    for path in facts.import_paths:
+    for path in _imported(facts):
         if path == facts.package_folder and not _is_inside(path, wanted):
             wanted += [os.path.join(path, package) for package in PACKAGES]
             listed.append(path)
         else:
             wanted.append(path)
     return outermost(wanted), tuple(listed)
+
+
+def _imported(facts: Facts) -> tuple[str, ...]:
+    """Without the working folder, where nothing is to be found and which holds everything."""
+    return tuple(one for one in facts.import_paths if os.path.isabs(one) and one != "/")
 
 
 def outermost(paths: Iterable[str]) -> tuple[str, ...]:

@@ -96,7 +96,8 @@ def test_libraries_are_read(path: str) -> None:
 
 def test_of_a_checkout_only_the_packages_are_read() -> None:
     """Its other files may be anything; their names are needed to find the packages."""
-    made = plan(replace(FACTS, import_paths=("/src", "/opt/python/lib"), package_folder="/src"))
+    paths = ("/", "/src", "/opt/python/lib")
+    made = plan(replace(FACTS, import_paths=paths, package_folder="/src"))
     assert rights_of(made, "/src/accel_daemon/cli.py") & rights.READ_FILE
     assert rights_of(made, "/src/accel_protocol/errors.py") & rights.READ_FILE
     assert rights_of(made, "/src/certs/development.key") == rights.READ_DIR
