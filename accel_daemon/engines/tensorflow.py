@@ -15,8 +15,16 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.client import pywrap_tf_session as tf_session
 
-from accel_daemon.engines import tensorflow_cut, tensorflow_state
-from accel_daemon.engines.engine import TensorSpec
+from accel_daemon.engines import (
+    tensorflow_cost,
+    tensorflow_cut,
+    tensorflow_flat,
+    tensorflow_state,
+    tensorflow_unused,
+    tensorflow_weights,
+)
+from accel_daemon.engines.engine import Cost, TensorSpec, Weights
+from accel_daemon.engines.tensorflow_flat import Fed
 from accel_protocol import dtypes, manifest
 from accel_protocol.errors import (
     AcceleratorError,
@@ -39,6 +47,10 @@ class TensorFlowEngine:
     """TensorFlow in this process."""
 
     version = f"tensorflow {tf.__version__}"
+
+    def weigh(self, folder: Path, manifest_: Manifest) -> Weights:
+        """See `Engine.weigh`."""
+        return tensorflow_weights.weigh(folder, manifest_)
 
     def load(self, folder: Path, manifest_: Manifest) -> TensorFlowGraph:
         """See `Engine.load`."""
@@ -87,8 +99,8 @@ def _load_saved_model(session: Any, folder: Path, manifest_: Manifest) -> Tensor
         feeds, fetches = _signature_tensors(meta_graph, selection.signature)
     if not fetches:
         raise ModelError("The selection names no fetches.")
-    repeatable = tensorflow_state.is_repeatable(meta_graph.graph_def, fetches.values())
-    return TensorFlowGraph(session, feeds, fetches, repeatable)
+    tensorflow_unused.drop(session, meta_graph.graph_def, fetches.values())
+    return TensorFlowGraph(session, feeds, fetches, meta_graph.graph_def)
 
 
 def _load_frozen_graph(session: Any, folder: Path, manifest_: Manifest) -> TensorFlowGraph:
@@ -105,8 +117,7 @@ def _load_frozen_graph(session: Any, folder: Path, manifest_: Manifest) -> Tenso
         raise ModelError(f"{TensorFlowEngine.version} has no op {', '.join(error.ops)}.") from error
     with session.graph.as_default():
         tf.import_graph_def(part, name="")
-    repeatable = tensorflow_state.is_repeatable(part, fetches.values())
-    return TensorFlowGraph(session, feeds, fetches, repeatable)
+    return TensorFlowGraph(session, feeds, fetches, part)
 
 
 _LOADERS = {
@@ -130,13 +141,14 @@ class TensorFlowGraph:
     """One graph with a fixed set of named feeds and fetches."""
 
     def __init__(
-        self, session: Any, feeds: Mapping[str, str], fetches: Mapping[str, str], repeatable: bool
+        self, session: Any, feeds: Mapping[str, str], fetches: Mapping[str, str], graph_def: Any
     ) -> None:
         self._session = session
         self._outputs: dict[str, Any] = {}
         self.feeds = {alias: self._spec(alias, name) for alias, name in feeds.items()}
         self.fetches = {alias: self._spec(alias, name) for alias, name in fetches.items()}
-        self.repeatable = repeatable
+        self.repeatable = tensorflow_state.is_repeatable(graph_def, fetches.values())
+        self._definition = tensorflow_flat.without_large_constants(graph_def, fetches.values())
         # The graph is complete; Session.run would check that again at every call.
         session._extend_graph()
 
@@ -192,6 +204,16 @@ class TensorFlowGraph:
         finally:
             if options is not None:
                 tf_session.TF_DeleteBuffer(options)
+
+    def cost(self, shapes: Mapping[str, tuple[int, ...] | None]) -> Cost | None:
+        """See `Graph.cost`."""
+        feeds = {
+            spec.tensor: Fed(spec.dtype, shapes[alias])
+            for alias, spec in self.feeds.items()
+            if alias in shapes
+        }
+        fetches = [spec.tensor for spec in self.fetches.values()]
+        return tensorflow_cost.cost(self._definition, feeds, fetches)
 
     def close(self) -> None:
         """See `Graph.close`."""

@@ -20,9 +20,6 @@ VARIABLES = frozenset(
         *("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "XLA_FLAGS"),
     }
 )
-# Else joblib, which Keras imports where it is installed, warns that there is no shared memory.
-_SETTINGS = {"JOBLIB_MULTIPROCESSING": "0"}
-
 # Connections, bundles and libraries; a leak ends before it is the host's.
 MAX_OPEN_FILES = 65_536
 # Threads: an engine makes a few for each processor, and hosts have hundreds of them.
@@ -203,7 +200,7 @@ def choose_uid(accelerator_id: str, ranges: Iterable[tuple[int, int]]) -> int | 
 def kept_environment(environment: Mapping[str, str], scratch: str) -> dict[str, str]:
     """The variables that stay, with the scratch folder as home."""
     kept = {name: value for name, value in environment.items() if name in VARIABLES}
-    return {**kept, **_SETTINGS, "HOME": scratch, "TMPDIR": scratch}
+    return {**kept, "HOME": scratch, "TMPDIR": scratch}
 
 
 def missing_layers(landlock_abi: int, seccomp: bool) -> dict[str, str]:

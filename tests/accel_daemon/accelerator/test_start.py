@@ -1,4 +1,4 @@
-"""What happens in an accelerator's process before its sandbox is in force."""
+"""What an accelerator's process does and imports before it is ready."""
 
 from __future__ import annotations
 
@@ -17,6 +17,15 @@ import os
 import accel_daemon.accelerator.__main__
 early = {"asyncio", "cryptography", "grpc", "numpy", "psutil", "tensorflow"} & set(sys.modules)
 print(sorted(early), len(os.listdir("/proc/self/task")))
+"""
+OPEN = """
+import sys
+from accel_daemon.accelerator.serving import leave_keras_out
+from accel_daemon.engines.engine import open_engine
+
+leave_keras_out()
+print(open_engine("tensorflow").version)
+print([name for name in ("keras", "tf_keras", "sklearn") if sys.modules.get(name)])
 """
 ORDER = LaunchOrder("eia-0", "host", "", 0, "", "", "", 1, "/store")
 
@@ -43,3 +52,13 @@ def test_names_are_looked_up_before(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = [(2, 1, 6, "", ("192.0.2.7", 0))]
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: answer)
     assert _with_address(replace(ORDER, host="gpu-host.example")).host == "192.0.2.7"
+
+
+def test_the_engine_needs_no_keras() -> None:
+    """TensorFlow opens without it, and without what it would import in its turn."""
+    pytest.importorskip("tensorflow", reason="it is TensorFlow whose imports are looked at")
+    done = subprocess.run([sys.executable, "-c", OPEN], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    version, imported = done.stdout.splitlines()
+    assert version.startswith("tensorflow ")
+    assert imported == "[]"

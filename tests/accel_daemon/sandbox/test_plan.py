@@ -112,7 +112,7 @@ def test_a_home_among_libraries_is_refused() -> None:
 def test_the_environment_is_emptied() -> None:
     """What is left is named, and home is the scratch folder."""
     made = plan()
-    assert made.environment.keys() == {"PATH", "HOME", "TMPDIR", "JOBLIB_MULTIPROCESSING"}
+    assert made.environment.keys() == {"PATH", "HOME", "TMPDIR"}
     assert made.environment["HOME"] == made.environment["TMPDIR"] == made.scratch
 
 
