@@ -19,7 +19,7 @@ from accel_daemon.launch_order import LaunchOrder, Report
 from accel_daemon.sandbox.enter import end_with_parent, enter
 from accel_daemon.sandbox.facts import find_facts
 from accel_daemon.sandbox.levels import Level, SandboxReport
-from accel_daemon.sandbox.plan import make_plan
+from accel_daemon.sandbox.plan import Wanted, make_plan
 from accel_protocol.errors import AcceleratorError, ConfigurationError
 from accel_protocol.limits import Limits
 
@@ -55,7 +55,7 @@ def confine(order: LaunchOrder, reports: BinaryIO) -> SandboxReport:
         ConfigurationError: it cannot be had.
     """
     store = Path(order.store).absolute()
-    plan = make_plan(
+    wanted = Wanted(
         level=Level(order.sandbox),
         accelerator_id=order.accelerator_id,
         store=str(store),
@@ -63,10 +63,9 @@ def confine(order: LaunchOrder, reports: BinaryIO) -> SandboxReport:
         host=order.host,
         port=order.port,
         file_bytes=Limits(**order.limits).file_bytes,
-        facts=find_facts(),
     )
     try:
-        return enter(plan, kept_descriptors=(reports.fileno(),))
+        return enter(make_plan(wanted, find_facts()), kept_descriptors=(reports.fileno(),))
     except OSError as error:
         raise ConfigurationError(
             f"The sandbox cannot be entered: {error.strerror or error}.",

@@ -37,8 +37,29 @@ _FIRST_UNPRIVILEGED_PORT = 1024
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What one accelerator is to do.
+
+    Attributes:
+        level: what the operator asks for.
+        accelerator_id: from which its user is chosen.
+        store, scratch: absolute paths.
+        host, port: where to listen; port 0 for any.
+        file_bytes: the largest file that is ever written.
+    """
+
+    level: Level
+    accelerator_id: str
+    store: str
+    scratch: str
+    host: str
+    port: int
+    file_bytes: int
+
+
+@dataclass(frozen=True)
 class Facts:
-    """What the plan depends on besides the order.
+    """What the plan depends on besides what is wanted.
 
     Attributes:
         prefixes: where this interpreter and its packages are installed.
@@ -105,52 +126,33 @@ class SandboxPlan:
         ]
 
 
-def make_plan(
-    *,
-    level: Level,
-    accelerator_id: str,
-    store: str,
-    scratch: str,
-    host: str,
-    port: int,
-    file_bytes: int,
-    facts: Facts,
-) -> SandboxPlan:
+def make_plan(wanted: Wanted, facts: Facts) -> SandboxPlan:
     """Decide what a process may do.
-
-    Args:
-        level: what the operator asks for.
-        accelerator_id: from which its user is chosen.
-        store: absolute path.
-        scratch: absolute path.
-        host: to listen on.
-        port: to listen on, 0 for any.
-        file_bytes: the largest file that is ever written.
-        facts: about the host.
 
     Raises:
         ConfigurationError: a folder of libraries holds the store, and with it the home's secrets.
     """
     libraries, listed = library_paths(facts)
-    _check_apart(store, libraries)
+    if wanted.level is not Level.OFF:
+        _check_apart(wanted.store, libraries)
     gpus = facts.gpu_devices if _wants_gpus(facts.environment) else ()
     host_files = (*host_paths.SETTINGS, *host_paths.KERNEL, *host_paths.RANDOM)
-    uid = choose_uid(accelerator_id, facts.user_ranges) if facts.is_root else None
-    low_port = 0 < port < _FIRST_UNPRIVILEGED_PORT
+    uid = choose_uid(wanted.accelerator_id, facts.user_ranges) if facts.is_root else None
+    low_port = 0 < wanted.port < _FIRST_UNPRIVILEGED_PORT
     return SandboxPlan(
-        level=level,
-        store=store,
-        scratch=scratch,
+        level=wanted.level,
+        store=wanted.store,
+        scratch=wanted.scratch,
         import_paths=_imported(facts),
         libraries=libraries,
         listed=listed,
         host_files=(*host_files, *(host_paths.GPU_FILES if gpus else ())),
         devices=gpus,
-        ports=_ports(host, port),
-        limits=_limits(file_bytes, facts.memory_bytes, bool(gpus), uid is not None),
+        ports=_ports(wanted.host, wanted.port),
+        limits=_limits(wanted.file_bytes, facts.memory_bytes, bool(gpus), uid is not None),
         uid=uid,
         capabilities=frozenset({CAP_NET_BIND_SERVICE} if low_port else ()),
-        environment=kept_environment(facts.environment, scratch),
+        environment=kept_environment(facts.environment, wanted.scratch),
     )
 
 

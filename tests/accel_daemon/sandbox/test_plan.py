@@ -14,6 +14,7 @@ from accel_daemon.sandbox.plan import (
     VARIABLES,
     Facts,
     SandboxPlan,
+    Wanted,
     choose_uid,
     library_paths,
     make_plan,
@@ -39,18 +40,23 @@ PATHS = st.lists(
 )
 
 
-def plan(facts: Facts = FACTS, host: str = "127.0.0.1", port: int = 9444) -> SandboxPlan:
+def plan(
+    facts: Facts = FACTS,
+    host: str = "127.0.0.1",
+    port: int = 9444,
+    level: Level = Level.STRICT,
+) -> SandboxPlan:
     """A plan for one accelerator."""
-    return make_plan(
-        level=Level.STRICT,
+    wanted = Wanted(
+        level=level,
         accelerator_id=ID,
         store="/home/x/.accel/daemon/accelerators/eia/store",
         scratch="/home/x/.accel/daemon/accelerators/eia/scratch",
         host=host,
         port=port,
         file_bytes=1000,
-        facts=facts,
     )
+    return make_plan(wanted, facts)
 
 
 def rights_of(made: SandboxPlan, path: str) -> int:
@@ -107,6 +113,7 @@ def test_a_home_among_libraries_is_refused() -> None:
     """Else every accelerator could read the authority's key."""
     with pytest.raises(ConfigurationError, match="home lies in a folder"):
         plan(replace(FACTS, import_paths=("/home/x",)))
+    plan(replace(FACTS, import_paths=("/home/x",)), level=Level.OFF)
 
 
 def test_the_environment_is_emptied() -> None:
