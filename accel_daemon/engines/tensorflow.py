@@ -15,8 +15,11 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.client import pywrap_tf_session as tf_session
 
-from accel_daemon.engines import tensorflow_cut, tensorflow_state
+from accel_daemon.engines import tensorflow_import, tensorflow_restore, tensorflow_state
+from accel_daemon.engines import tensorflow_saved_model as saved_model
 from accel_daemon.engines.engine import TensorSpec
+from accel_daemon.engines.tensorflow_admission import Policy
+from accel_daemon.engines.tensorflow_import import admitted_part, import_part
 from accel_protocol import dtypes, manifest
 from accel_protocol.errors import (
     AcceleratorError,
@@ -26,6 +29,7 @@ from accel_protocol.errors import (
     GraphError,
     ModelError,
 )
+from accel_protocol.limits import Limits
 from accel_protocol.manifest import Manifest
 from accel_protocol.tensors import Array
 
@@ -38,7 +42,10 @@ _PATH = re.compile(r"(?:\b\w+:/{1,2})?(?<![\w}.-])/(?!\s)[^;'\"\n()\[\]{}]*")
 class TensorFlowEngine:
     """TensorFlow in this process."""
 
-    version = f"tensorflow {tf.__version__}"
+    version = tensorflow_import.VERSION
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
 
     def load(self, folder: Path, manifest_: Manifest) -> TensorFlowGraph:
         """See `Engine.load`."""
@@ -47,7 +54,7 @@ class TensorFlowEngine:
             raise ModelError(f"TensorFlow cannot load the format {manifest_.format!r}.")
         session = tf.compat.v1.Session(graph=tf.Graph(), config=_session_config())
         try:
-            return load(session, folder, manifest_)
+            return load(session, folder, manifest_, self.policy)
         except AcceleratorError:
             session.close()
             raise
@@ -56,13 +63,13 @@ class TensorFlowEngine:
             raise ModelError(f"TensorFlow cannot load this model: {_safe_text(error)}") from error
 
 
-def open_engine() -> TensorFlowEngine:
+def open_engine(limits: Limits, allowed_ops: Mapping[str, str]) -> TensorFlowEngine:
     """TensorFlow, warm: its first Session is paid for here and not by the first caller."""
     # Its advice is for programmers of TensorFlow, not for operators of a daemon.
     tf.get_logger().setLevel("ERROR")
     with tf.compat.v1.Session(graph=tf.Graph(), config=_session_config()) as session:
         session.run(tf.constant(0))
-    return TensorFlowEngine()
+    return TensorFlowEngine(Policy(limits, allowed_ops))
 
 
 def _session_config() -> Any:
@@ -78,35 +85,39 @@ def _session_config() -> Any:
     )
 
 
-def _load_saved_model(session: Any, folder: Path, manifest_: Manifest) -> TensorFlowGraph:
+def _load_saved_model(
+    session: Any, folder: Path, manifest_: Manifest, policy: Policy
+) -> TensorFlowGraph:
     selection = manifest_.selection
-    with session.graph.as_default():
-        meta_graph = tf.compat.v1.saved_model.load(session, list(selection.tags), str(folder))
+    meta_graph = saved_model.read_meta_graph(folder, selection.tags, policy.limits)
     feeds, fetches = dict(selection.feeds), dict(selection.fetches)
     if selection.signature is not None:
         feeds, fetches = _signature_tensors(meta_graph, selection.signature)
     if not fetches:
         raise ModelError("The selection names no fetches.")
-    repeatable = tensorflow_state.is_repeatable(meta_graph.graph_def, fetches.values())
-    return TensorFlowGraph(session, feeds, fetches, repeatable)
+    state = tensorflow_restore.read_state(meta_graph, folder, policy.limits)
+    needed = [*fetches.values(), *state.init_fetches]
+    part = admitted_part(policy, meta_graph.graph_def, feeds.values(), needed)
+    import_part(session, part, meta_graph.meta_info_def.stripped_op_list)
+    graph = TensorFlowGraph(session, feeds, fetches, part)
+    tensorflow_restore.bring_back(session, folder, state, part)
+    return graph
 
 
-def _load_frozen_graph(session: Any, folder: Path, manifest_: Manifest) -> TensorFlowGraph:
+def _load_frozen_graph(
+    session: Any, folder: Path, manifest_: Manifest, policy: Policy
+) -> TensorFlowGraph:
     selection = manifest_.selection
     if [file.name for file in manifest_.files] != [manifest.FROZEN_GRAPH_FILE]:
         raise ModelError(f"A frozen graph is one file called {manifest.FROZEN_GRAPH_FILE}.")
     if selection.signature is not None or not selection.fetches:
         raise ModelError("A frozen graph has no signatures: its feeds and fetches must be named.")
     feeds, fetches = selection.feeds, selection.fetches
-    graph_def = tf.compat.v1.GraphDef.FromString((folder / manifest.FROZEN_GRAPH_FILE).read_bytes())
-    try:
-        part = tensorflow_cut.cut(graph_def, feeds.values(), fetches.values())
-    except tensorflow_cut.UnusableOpError as error:
-        raise ModelError(f"{TensorFlowEngine.version} has no op {', '.join(error.ops)}.") from error
-    with session.graph.as_default():
-        tf.import_graph_def(part, name="")
-    repeatable = tensorflow_state.is_repeatable(part, fetches.values())
-    return TensorFlowGraph(session, feeds, fetches, repeatable)
+    data = (folder / manifest.FROZEN_GRAPH_FILE).read_bytes()
+    graph_def = saved_model.parse_limited(data, tf.compat.v1.GraphDef, policy.limits)
+    part = admitted_part(policy, graph_def, feeds.values(), fetches.values())
+    import_part(session, part)
+    return TensorFlowGraph(session, feeds, fetches, part)
 
 
 _LOADERS = {
@@ -130,13 +141,13 @@ class TensorFlowGraph:
     """One graph with a fixed set of named feeds and fetches."""
 
     def __init__(
-        self, session: Any, feeds: Mapping[str, str], fetches: Mapping[str, str], repeatable: bool
+        self, session: Any, feeds: Mapping[str, str], fetches: Mapping[str, str], graph_def: Any
     ) -> None:
         self._session = session
         self._outputs: dict[str, Any] = {}
         self.feeds = {alias: self._spec(alias, name) for alias, name in feeds.items()}
         self.fetches = {alias: self._spec(alias, name) for alias, name in fetches.items()}
-        self.repeatable = repeatable
+        self.repeatable = tensorflow_state.is_repeatable(graph_def, fetches.values())
         # The graph is complete; Session.run would check that again at every call.
         session._extend_graph()
 
