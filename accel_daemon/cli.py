@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from accel_daemon.invitations import (
 )
 from accel_daemon.policy_cli import policy, read_policy_text
 from accel_daemon.supervisor.accelerator_spec import TYPES, AcceleratorSpec, parse_accelerator
+from accel_daemon.supervisor.allowed_ops import parse_allowed_ops
 from accel_daemon.supervisor.daemon import DaemonOptions, run_daemon
 from accel_daemon.version import VERSION
 from accel_protocol.errors import AcceleratorError
@@ -77,6 +79,14 @@ def cli() -> None:
     "Default: one of type host.",
 )
 @click.option(
+    "--allow-op",
+    "allowed_ops",
+    multiple=True,
+    metavar="OP=REASON",
+    help="An op that models may use beside those that are always admitted, and why; may be "
+    "repeated. See docs/admission.md.",
+)
+@click.option(
     "--ready-file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Gets JSON with all addresses when everything accepts requests.",
@@ -87,6 +97,7 @@ def up(
     metadata_port: int,
     metrics_port: int | None,
     accelerators: tuple[str, ...],
+    allowed_ops: tuple[str, ...],
     ready_file: Path | None,
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C.
@@ -95,6 +106,8 @@ def up(
     writes the profile with which clients on this machine connect.
     """
     specs = tuple(parse_accelerator(text) for text in accelerators) or (AcceleratorSpec(),)
+    allowed = parse_allowed_ops(allowed_ops)
+    specs = tuple(replace(spec, allowed_ops=allowed) for spec in specs)
     options = DaemonOptions(
         home=_home(),
         host=host,

@@ -27,6 +27,7 @@ class LaunchOrder:
         store: folder for its tenants' model bundles.
         engine: "tensorflow".
         limits: fields of `Limits` that differ from the default.
+        allowed_ops: ops that the operator allows beside those always admitted, each with a reason.
     """
 
     accelerator_id: str
@@ -40,6 +41,7 @@ class LaunchOrder:
     store: str
     engine: str = "tensorflow"
     limits: dict[str, int] = field(default_factory=dict)
+    allowed_ops: dict[str, str] = field(default_factory=dict)
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""

@@ -65,7 +65,9 @@ def _report(reports: BinaryIO, report: Report) -> None:
 
 async def _serve(order: LaunchOrder, reports: BinaryIO) -> int:
     limits = Limits(**order.limits)
-    engine = await asyncio.to_thread(open_engine, order.engine)
+    engine = await asyncio.to_thread(open_engine, order.engine, limits, order.allowed_ops)
+    for op, reason in sorted(order.allowed_ops.items()):
+        _log.warning("the operator allows models to use the op %s: %s", op, reason)
     verifier = TicketVerifier(order.ticket_public_key_pem, order.accelerator_id)
     service = AcceleratorService(order, engine, limits, Gate(verifier, order.tenancy, limits))
     server = AcceleratorServer(order, service, limits)

@@ -124,6 +124,7 @@ class AcceleratorService:
             engines=[self.engine.version],
             sandbox="none",
             daemon_version=VERSION,
+            allowed_ops=self.order.allowed_ops,
         )
 
     async def find_missing(

@@ -356,6 +356,7 @@ class AcceleratorProcess:
             tenancy=self.tenancy.number,
             store=str(place.folders.store),
             engine=place.spec.engine,
+            allowed_ops=dict(place.spec.allowed_ops),
         )
 
     def _live_revocations(self) -> Notice | None:

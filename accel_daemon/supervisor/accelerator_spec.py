@@ -35,11 +35,13 @@ class AcceleratorSpec:
         type: one of TYPES.
         engine: what executes its graphs, one of ENGINES.
         python: the interpreter that runs its process.
+        allowed_ops: ops admitted beside those that always are, each with the operator's reason.
     """
 
     type: str = HOST_TYPE
     engine: str = DEFAULT_ENGINE
     python: str = field(default=sys.executable)
+    allowed_ops: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_accelerator(text: str) -> AcceleratorSpec:
