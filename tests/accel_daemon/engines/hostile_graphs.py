@@ -297,8 +297,8 @@ PLACED: dict[str, tuple[Attack, str]] = {
 }
 _RUNS = (
     "in a function", "in a stateless call", "in a function of a function",
-    "in the branch that runs", "in a case", "in the body of a loop", "behind control inputs", "in a branch of TensorFlow 1",
-    "in a node with the name of an op",
+    "in the branch that runs", "in a case", "in the body of a loop", "behind control inputs",
+    "in a branch of TensorFlow 1", "in a node with the name of an op",
 )  # fmt: skip
 
 
@@ -346,9 +346,7 @@ def corpus() -> list[Hostile]:
         for name, (attack, bites) in ALONE.items()
     ]
     placed = [
-        Hostile(
-            f"{name} {place}", lambda t, a=attack, p=build: p(a, t), _bites(bites, place)
-        )
+        Hostile(f"{name} {place}", lambda t, a=attack, p=build: p(a, t), _bites(bites, place))
         for name, (attack, bites) in PLACED.items()
         for place, build in PLACES.items()
     ]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from accel_protocol.manifest import FROZEN_GRAPH, BundleFile, Manifest, Selection
-from tests.accel_daemon.engines.graph_builder import Func, Nodes, Open, floats, function, graph
+from tests.accel_daemon.engines.graph_builder import Nodes, floats
 
 STRING, FLOAT, INT, LONG, BOOL = tf.string, tf.float32, tf.int32, tf.int64, tf.bool
 SCALAR = tf.TensorShape([])
