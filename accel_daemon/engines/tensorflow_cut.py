@@ -76,7 +76,15 @@ def cut(graph_def: Any, feeds: Iterable[str], fetches: Iterable[str], usable: Us
     unusable = list(verdicts.unusable(needed - stand_ins.keys()))
     if unusable:
         raise UnusableOpError(unusable)
-    return _assemble(graph, needed, stand_ins)
+    functions = _functions(graph, needed - stand_ins.keys(), verdicts)
+    return _assemble(graph, needed, functions, stand_ins)
+
+
+def _functions(graph: Graph, names: set[str], verdicts: _Verdicts) -> set[str]:
+    """The functions that nodes need, and those that may stand in for them where they are usable."""
+    functions = graph.functions_of(names)
+    more = graph.stand_ins_of(functions) - verdicts.bad_functions
+    return graph.closure(functions | more)
 
 
 class _Verdicts:
@@ -89,9 +97,7 @@ class _Verdicts:
             name: [node for node in function.node_def if not usable(node)]
             for name, function in graph.functions.items()
         }
-        self._bad_functions = self._with_callers(
-            {n for n, bad in self._in_functions.items() if bad}
-        )
+        self.bad_functions = self._with_callers({n for n, bad in self._in_functions.items() if bad})
 
     def _with_callers(self, bad: set[str]) -> set[str]:
         callers: dict[str, list[str]] = {}
@@ -109,8 +115,8 @@ class _Verdicts:
     def is_bad(self, name: str) -> bool:
         """Whether a node of the graph cannot be used."""
         node = self._graph.nodes[name]
-        called = self._graph.called_by(node) if self._bad_functions else ()
-        return not self._usable(node) or any(f in self._bad_functions for f in called)
+        called = self._graph.called_by(node) if self.bad_functions else ()
+        return not self._usable(node) or any(f in self.bad_functions for f in called)
 
     def unusable(self, names: Iterable[str]) -> Iterator[Unusable]:
         """The nodes that cannot be used among these, and in the functions they call."""
@@ -213,11 +219,12 @@ def _types(definition: Any, arguments: Any, node: Any) -> Iterator[int]:
         yield from repeat(one, value(argument.number_attr).i if argument.number_attr else 1)
 
 
-def _assemble(graph: Graph, needed: set[str], stand_ins: Mapping[str, list[Any]]) -> Any:
+def _assemble(
+    graph: Graph, needed: set[str], functions: set[str], stand_ins: Mapping[str, list[Any]]
+) -> Any:
     result = graph_pb2.GraphDef(versions=graph.definition.versions)
     kept = needed - stand_ins.keys()
     result.node.extend(node for node in graph.definition.node if node.name in kept)
-    functions = graph.functions_of(kept)
     gradients = [g for g in graph.definition.library.gradient if g.function_name in functions]
     library = graph.definition.library.function
     result.library.function.extend(f for f in library if f.signature.name in functions)

@@ -58,8 +58,11 @@ class Graph:
 
     def functions_of(self, names: Iterable[str]) -> set[str]:
         """Names of the functions that nodes call, and those that these call, and so on."""
-        seen: set[str] = set()
-        waiting = [f for name in names for f in self.called_by(self.nodes[name])]
+        return self.closure(f for name in names for f in self.called_by(self.nodes[name]))
+
+    def closure(self, functions: Iterable[str]) -> set[str]:
+        """These functions, those that they call, and so on."""
+        seen, waiting = set[str](), list(functions)
         while waiting:
             name = waiting.pop()
             if name not in seen:
@@ -68,10 +71,13 @@ class Graph:
         return seen
 
     def callees(self, function: str) -> Iterator[str]:
-        """The functions that a function's body calls, and those that may stand in for it."""
+        """The functions that a function's body calls."""
         for node in self.functions[function].node_def:
             yield from self.called_by(node)
-        yield from self._siblings.get(function, ())
+
+    def stand_ins_of(self, functions: Iterable[str]) -> set[str]:
+        """The functions that TensorFlow may take instead of these, on another device."""
+        return {sibling for name in functions for sibling in self._siblings.get(name, ())}
 
     def called_by(self, node: Any) -> Iterator[str]:
         """The functions of the library that one node calls or names."""

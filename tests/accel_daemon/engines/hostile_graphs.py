@@ -284,7 +284,6 @@ PLACES: dict[str, Callable[[Attack, Target], Any]] = {
     "in a branch of TensorFlow 1": in_old_branch,
     "in a function with the name of an op": under_a_good_name,
     "in a node with the name of an op": node_with_a_good_name,
-    "in a function for another device": device_function,
     "deep in an attribute": deep_in_an_attribute,
     "in a gradient": in_gradient,
     "in a remote call": remote,

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from accel_daemon.engines.tensorflow_admission import Policy
+from accel_daemon.engines.tensorflow_import import admitted_part
 from accel_protocol.errors import ModelError
 from tests.accel_daemon.engines.conftest import ENGINE, assert_safe
-from tests.accel_daemon.engines.hostile_graphs import CORPUS, Hostile, Target
+from tests.accel_daemon.engines.hostile_graphs import CORPUS, Hostile, device_function
+from tests.accel_daemon.engines.hostile_ops import Target, read_file
 from tests.conftest import ROOT, environment, patience
 
 
@@ -35,6 +38,16 @@ def test_hostile_models_are_refused(tmp_path: Path, hostile: Hostile) -> None:
     assert caught.value.reason == expected
     assert_safe(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["canary", "model"]
+
+
+def test_a_stand_in_that_is_not_admitted_is_left_out() -> None:
+    """TensorFlow may take another function of the same interface, of those that are there."""
+    graph_def = device_function(read_file, Target())
+    part = admitted_part(Policy(), graph_def, [], ["y:0"])
+    assert [f.signature.name for f in part.library.function] == ["good"]
+    allowing = Policy(allowed={"ReadFile": "this test"})
+    part = admitted_part(allowing, graph_def, [], ["y:0"])
+    assert [f.signature.name for f in part.library.function] == ["good", "evil"]
 
 
 def test_the_corpus_bites_where_nothing_holds_it_back(tmp_path: Path) -> None:
