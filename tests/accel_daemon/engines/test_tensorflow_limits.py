@@ -16,7 +16,7 @@ from accel_daemon.engines.engine import Graph
 from accel_daemon.engines.message_count import count_messages
 from accel_daemon.engines.tensorflow_admission import Policy, check_size
 from accel_daemon.engines.tensorflow_import import admitted_part
-from accel_protocol.errors import LimitError, ModelError
+from accel_protocol.errors import DeadlineError, LimitError, ModelError
 from accel_protocol.limits import DEFAULT_LIMITS, Limits
 from accel_protocol.manifest import FROZEN_GRAPH, BundleFile, Manifest, Selection
 from tests.accel_daemon.engines.conftest import ENGINE
@@ -234,3 +234,48 @@ def test_no_bytes_break_the_counting(data: bytes) -> None:
     except Exception:
         return
     assert count > 0 or not (parsed.node or parsed.HasField("library"))
+
+
+def always(op: str) -> Any:
+    """A loop without end, in a function that asks for all optimizations."""
+    config = tf.compat.v1.ConfigProto()
+    options = config.graph_options.optimizer_options
+    options.do_constant_folding = options.do_function_inlining = True
+    options.opt_level = tf.compat.v1.OptimizerOptions.L1
+    yes, body, loop = (Nodes(in_function=True) for _ in range(3))
+    condition = function("c", yes, {"x": FLOAT}, {"out": (yes.const(True), tf.bool)})
+    value = body.add("Neg", "x", out="y", T=FLOAT)
+    step = function("b", body, {"x": FLOAT}, {"out": (value, FLOAT)})
+    shapes = [tf.TensorShape([1])]
+    out = loop.add(
+        op, loop.const(floats(1)), T=[FLOAT], cond=Func("c"), body=Func("b"),
+        output_shapes=shapes, parallel_iterations=1, _lower_using_switch_merge=True,
+    )  # fmt: skip
+    looping = function("f", loop, {}, {"out": (out, FLOAT)})
+    n = Nodes()
+    n.add(
+        "StatefulPartitionedCall", name="y", f=Func("f"), Tin=[], Tout=[FLOAT],
+        config_proto=config.SerializeToString(), config="", executor_type="",
+        _XlaMustCompile=True, _noinline=True,
+    )  # fmt: skip
+    return graph(n, condition, step, looping)
+
+
+@pytest.mark.parametrize("op", ["While", "StatelessWhile"])
+def test_a_function_cannot_choose_how_it_is_optimized(tmp_path: Path, op: str) -> None:
+    """With constant folding an endless loop would run before a time-out can stop it."""
+    running = load(tmp_path, always(op))
+    with pytest.raises(DeadlineError):
+        running.run({}, 0.5)
+    running.close()
+
+
+def test_private_attributes_are_dropped() -> None:
+    """They steer TensorFlow's inside; those about shapes and inlining stay."""
+    part = admitted_part(Policy(), always("While"), [], ["y:0"])
+    nodes = [*part.node, *(node for f in part.library.function for node in f.node_def)]
+    private = {name for node in nodes for name in node.attr if name.startswith("_")}
+    assert private == {"_lower_using_switch_merge", "_noinline"}
+    (call,) = part.node
+    config = tf.compat.v1.ConfigProto.FromString(call.attr["config_proto"].s)
+    assert config.graph_options.optimizer_options.opt_level == -1
