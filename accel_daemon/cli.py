@@ -15,22 +15,39 @@ from typing import Any
 
 import click
 
-from accel_daemon.control.identity_store import IdentityStore
+from accel_daemon.control.metadata.options import (
+    DEFAULT_ROLE,
+    MAX_HOPS,
+    OWN_USER,
+    TOKENS,
+    TOKENS_OPTIONAL,
+    USERS,
+    MetadataOptions,
+)
 from accel_daemon.control.status_client import fetch_status
-from accel_daemon.home import Home, make_private_folder
-from accel_daemon.iam.policy import load_document, parse_policy
-from accel_daemon.iam.principals import Identities, Key, User, new_access_key
+from accel_daemon.fault_cli import fault
+from accel_daemon.home import Home
+from accel_daemon.iam.principals import new_access_key
+from accel_daemon.identity_cli import group, role
 from accel_daemon.invitations import (
     is_loopback,
     read_daemons_address,
     read_fingerprint,
     with_invited,
 )
-from accel_daemon.policy_cli import policy, read_policy_text
-from accel_daemon.supervisor.accelerator_spec import TYPES, AcceleratorSpec, parse_accelerator
+from accel_daemon.policy_cli import policy
+from accel_daemon.stored_identities import (
+    POLICY_FILE,
+    change,
+    json_option,
+    read_policy_or_none,
+)
+from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec, parse_accelerator
 from accel_daemon.supervisor.allowed_ops import parse_allowed_ops
 from accel_daemon.supervisor.daemon import DaemonOptions, run_daemon
+from accel_daemon.user_cli import key, user
 from accel_daemon.version import VERSION
+from accel_protocol.accelerator_types import TYPES
 from accel_protocol.errors import AcceleratorError
 from accel_protocol.invitation import Invitation
 from accel_protocol.sigv4 import AccessKey
@@ -64,6 +81,39 @@ def cli() -> None:
     help="Port of the instance metadata emulation on 127.0.0.1. 0: any free port.",
 )
 @click.option(
+    "--metadata-role",
+    metavar="NAME|none",
+    default=DEFAULT_ROLE,
+    show_default=True,
+    help="Role whose temporary credentials metadata offers, as an instance's and as a task's role. "
+    "none: offers no credentials.",
+)
+@click.option(
+    "--metadata-users",
+    type=click.Choice(USERS),
+    default=OWN_USER,
+    show_default=True,
+    help="Whose processes get the role's credentials. own: those of the user who runs the daemon, "
+    "and root's; where the system does not tell whose a connection is, nobody's. all: those of "
+    "every user of this machine.",
+)
+@click.option(
+    "--metadata-tokens",
+    type=click.Choice(TOKENS),
+    default=TOKENS_OPTIONAL,
+    show_default=True,
+    help="Whether requests for instance metadata must show a session token. optional: versions 1 "
+    "and 2 of the service. required: version 2 only.",
+)
+@click.option(
+    "--metadata-hop-limit",
+    type=click.IntRange(1, MAX_HOPS),
+    default=1,
+    show_default=True,
+    help="Time to live of the packets that answer requests for metadata. 1: they pass no router; "
+    "a container behind one needs 2.",
+)
+@click.option(
     "--metrics-port",
     type=_PORT,
     default=None,
@@ -74,8 +124,9 @@ def cli() -> None:
     "--accelerator",
     "accelerators",
     multiple=True,
-    metavar="TYPE[,engine=E][,python=PATH]",
+    metavar="TYPE[,engine=E][,python=PATH][,pace=on]",
     help=f"An accelerator to offer; may be repeated. TYPE is one of {', '.join(TYPES)}. "
+    "With pace=on its runs take as long as the type's published throughput would have them. "
     "Default: one of type host.",
 )
 @click.option(
@@ -91,6 +142,11 @@ def cli() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Gets JSON with all addresses when everything accepts requests.",
 )
+@click.option(
+    "--allow-faults",
+    is_flag=True,
+    help="Take faults on demand (`accel-daemon fault`). For tests only, never in production.",
+)
 def up(
     host: str,
     port: int,
@@ -99,6 +155,8 @@ def up(
     accelerators: tuple[str, ...],
     allowed_ops: tuple[str, ...],
     ready_file: Path | None,
+    allow_faults: bool,
+    **metadata: Any,
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C.
 
@@ -113,70 +171,18 @@ def up(
         host=host,
         port=port,
         metadata_port=metadata_port,
+        metadata=_metadata_options(**metadata),
         metrics_port=metrics_port,
         accelerators=specs,
         ready_file=ready_file.absolute() if ready_file else None,
+        allow_faults=allow_faults,
     )
     _log_to_stderr()
     asyncio.run(run_daemon(options))
 
 
-cli.add_command(policy)
-
-
-@cli.group()
-def user() -> None:
-    """Add, list and remove users."""
-
-
-@user.command("add")
-@click.argument("name")
-@click.option(
-    "--policy",
-    "policy_file",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file with an IAM policy document (JSON).",
-)
-def user_add(name: str, policy_file: Path) -> None:
-    """Add the user NAME and print its access key; the secret is never shown again."""
-    document = _read_policy(policy_file)
-    key = new_access_key(datetime.now(UTC).isoformat())
-    _store().update(lambda identities: identities.with_user(User(name, (document,), (key,))))
-    _print_key(key)
-
-
-@user.command("list")
-def user_list() -> None:
-    """List users and the ids of their keys."""
-    for one in _store().load().users:
-        keys = ", ".join(key.access_key_id for key in one.keys) or "no keys"
-        click.echo(f"{one.name}\t{keys}")
-
-
-@user.command("remove")
-@click.argument("name")
-def user_remove(name: str) -> None:
-    """Remove the user NAME; a running daemon ends its sessions within two seconds."""
-    _store().update(lambda identities: identities.without_user(name))
-    click.echo(f"Removed user {name}.")
-
-
-@cli.group()
-def key() -> None:
-    """Revoke access keys."""
-
-
-@key.command("revoke")
-@click.argument("access_key_id", metavar="AKID")
-def key_revoke(access_key_id: str) -> None:
-    """Revoke the access key AKID; a running daemon ends its sessions within two seconds."""
-
-    def without_key(identities: Identities) -> Identities:
-        return identities.without_key(access_key_id)
-
-    _store().update(without_key)
-    click.echo(f"Revoked key {access_key_id}.")
+for group_of_commands in (policy, user, key, group, role, fault):
+    cli.add_command(group_of_commands)
 
 
 @cli.command()
@@ -184,11 +190,12 @@ def key_revoke(access_key_id: str) -> None:
 @click.option(
     "--policy",
     "policy_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=POLICY_FILE,
     help="A file with an IAM policy document (JSON) for a new user. "
     "Default: Connect to all accelerators, and list them.",
 )
-def invite(name: str, policy_file: Path | None) -> None:
+@json_option()
+def invite(name: str, policy_file: Path | None, as_json: bool) -> None:
     """Print a URI with which the user NAME attaches another machine to this daemon.
 
     A user who is not there yet is added; one who is gets one more key. The URI holds the key's
@@ -197,11 +204,13 @@ def invite(name: str, policy_file: Path | None) -> None:
     home = _home()
     address, region = read_daemons_address(home.client_profile)
     pin = read_fingerprint(home.ca_file)
-    document = None if policy_file is None else _read_policy(policy_file)
-    key = new_access_key(datetime.now(UTC).isoformat())
-    _store().update(lambda identities: with_invited(identities, name, document, key))
-    signer = AccessKey(key.access_key_id, key.secret_access_key)
-    click.echo(Invitation(signer, address, pin, region).to_uri())
+    document = read_policy_or_none(policy_file)
+    made = new_access_key(datetime.now(UTC).isoformat())
+    change(lambda identities: with_invited(identities, name, document, made))
+    signer = AccessKey(made.access_key_id, made.secret_access_key)
+    uri = Invitation(signer, address, pin, region).to_uri()
+    answer = {"user": name, "access_key_id": made.access_key_id, "uri": uri}
+    click.echo(json.dumps(answer, indent=2) if as_json else uri)
     if is_loopback(address):
         click.echo(
             f"Note: the daemon listens on {address} only, which other machines cannot reach. "
@@ -234,25 +243,14 @@ def main() -> None:
         sys.exit(1)
 
 
+def _metadata_options(
+    metadata_role: str, metadata_users: str, metadata_tokens: str, metadata_hop_limit: int
+) -> MetadataOptions:
+    return MetadataOptions(metadata_role, metadata_users, metadata_tokens, metadata_hop_limit)
+
+
 def _home() -> Home:
     return Home.from_environment(os.environ)
-
-
-def _store() -> IdentityStore:
-    home = _home()
-    make_private_folder(home.daemon)
-    return IdentityStore(home.identities)
-
-
-def _read_policy(path: Path) -> Mapping[str, object]:
-    document = load_document(read_policy_text(path))
-    parse_policy(document)
-    return document
-
-
-def _print_key(access_key: Key) -> None:
-    click.echo(f"access_key_id: {access_key.access_key_id}")
-    click.echo(f"secret_access_key: {access_key.secret_access_key}")
 
 
 def _status_line(row: Mapping[str, Any]) -> str:

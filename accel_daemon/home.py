@@ -68,6 +68,11 @@ class Home:
         return self.daemon / "identities.json"
 
     @property
+    def session_key(self) -> Path:
+        """What seals the tokens of temporary credentials."""
+        return self.daemon / "session.key"
+
+    @property
     def accelerators(self) -> Path:
         """Which accelerator has which id."""
         return self.daemon / "accelerators.json"
@@ -76,6 +81,11 @@ class Home:
     def tags(self) -> Path:
         """The accelerators' tags."""
         return self.daemon / "tags.json"
+
+    @property
+    def container_token(self) -> Path:
+        """What containers show for the role's credentials."""
+        return self.daemon / "container-token"
 
     @property
     def audit_log(self) -> Path:

@@ -12,6 +12,13 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from accel_daemon.iam.callers import AnyPrincipal, read_principal
+from accel_daemon.iam.policy_set import PolicySet
+from accel_daemon.iam.request_context import ContextValue
+
+# Of one line from the supervisor. What limits a caller stands in one; see HolderPolicies.
+MAX_ORDER_BYTES = 1024 * 1024
+
 
 @dataclass(frozen=True)
 class LaunchOrder:
@@ -26,7 +33,9 @@ class LaunchOrder:
         tenancy: rises with every new tenant; tickets of another tenancy are refused.
         store: folder for its tenants' model bundles.
         engine: "tensorflow".
+        allow_faults: whether it takes notices of faults on demand.
         limits: fields of `Limits` that differ from the default.
+        paced: whether runs take as long as the type's published throughput would have them.
         allowed_ops: ops that the operator allows beside those always admitted, each with a reason.
     """
 
@@ -40,7 +49,9 @@ class LaunchOrder:
     tenancy: int
     store: str
     engine: str = "tensorflow"
+    allow_faults: bool = False
     limits: dict[str, int] = field(default_factory=dict)
+    paced: bool = False
     allowed_ops: dict[str, str] = field(default_factory=dict)
 
     def to_line(self) -> bytes:
@@ -54,12 +65,60 @@ class LaunchOrder:
 
 
 @dataclass(frozen=True)
-class Notice:
-    """Supervisor to process: keys and principals whose tickets end now, or an order to drain."""
+class HolderPolicies:
+    """What limits the tickets of one access key at this accelerator.
 
-    kind: Literal["revoke", "drain"]
+    Attributes:
+        principal: who holds them.
+        access_key_id: which key asked for them.
+        version: rises whenever something here changes; a ticket names the version it was issued
+            under, and is not looked at before that one or a later one is here.
+        ended: tickets of this version, or of an earlier one, are over: Connect would be refused.
+        policies: documents of the user or role.
+        resource_arn: the accelerator's, as policies name it.
+        keys: condition keys that stay the same from call to call: the accelerator's type and tags.
+    """
+
+    principal: AnyPrincipal
+    access_key_id: str
+    version: int
+    policies: PolicySet
+    resource_arn: str
+    keys: dict[str, ContextValue] = field(default_factory=dict)
+    ended: int = -1
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> HolderPolicies:
+        """Read what asdict wrote."""
+        identity, boundary, session = (
+            None if value["policies"][name] is None else tuple(value["policies"][name])
+            for name in ("identity", "boundary", "session")
+        )
+        read = {
+            "principal": read_principal(value["principal"]),
+            "policies": PolicySet(identity or (), boundary, session),
+        }
+        return HolderPolicies(**{**value, **read})
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Supervisor to process.
+
+    Attributes:
+        kind: "revoke" ends tickets now; "drain" orders to end; "policies" says what limits tickets.
+        access_key_ids, principals: whose tickets end ("revoke").
+        holder: whose tickets are limited how ("policies").
+        faults: all that hold from now on, as `accel_daemon.faults.board` tells them ("faults").
+        version: of the faults; the process says which it has taken over ("faults_version").
+    """
+
+    kind: Literal["revoke", "drain", "policies", "faults"]
     access_key_ids: tuple[str, ...] = ()
     principals: tuple[str, ...] = ()
+    holder: HolderPolicies | None = None
+    faults: tuple[dict[str, Any], ...] = ()
+    version: int = 0
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""
@@ -69,25 +128,63 @@ class Notice:
     def from_line(line: bytes) -> Notice:
         """Read what `to_line` wrote."""
         value = json.loads(line)
-        return Notice(value["kind"], tuple(value["access_key_ids"]), tuple(value["principals"]))
+        holder = value.get("holder")
+        return Notice(
+            kind=value["kind"],
+            access_key_ids=tuple(value.get("access_key_ids", ())),
+            principals=tuple(value.get("principals", ())),
+            holder=None if holder is None else HolderPolicies.from_json(holder),
+            faults=tuple(value.get("faults", ())),
+            version=value.get("version", 0),
+        )
+
+
+@dataclass(frozen=True)
+class AuditedDecision:
+    """One decision of an accelerator's gate, for the daemon's audit log.
+
+    Attributes:
+        who: ARN of the principal; for a ticket that proves nothing, the access key id that it
+            claims, or "".
+        action: for instance "elastic-inference:Run"; "" for a method that there is not.
+        allowed: the decision.
+        reason: reason code of a refusal and what the policies said.
+        request_id: also in the answer to the caller.
+        graph: hex digits of the graph that was named; "" where none was.
+    """
+
+    who: str
+    action: str
+    allowed: bool
+    reason: str
+    request_id: str
+    graph: str = ""
+
+
+def left_out(count: int) -> AuditedDecision:
+    """The line that stands for decisions which were too many to write down."""
+    return AuditedDecision("", "", False, f"{count} more lines were left out.", "")
 
 
 @dataclass(frozen=True)
 class Report:
-    """Process to supervisor: it accepts requests now, its counters, or why it could not start.
+    """Process to supervisor: it accepts requests, its counters, why it failed, what it decided.
 
     Attributes:
-        kind: "ready" (once), "status" (about once a second while something changes), "failed".
+        kind: "ready" (once), "status" (about once a second while something changes), "failed",
+            "audit" (at a bounded rate).
         port: where it listens ("ready").
         counters: fields of `accel.v1.Counters` plus "graphs", "memory_bytes", "streams"
-            and "calls" (in progress).
+            and "calls" (in progress); where faults are allowed, "faults_version" and "fault_ID".
         message: why it failed, for the operator.
+        decision: what was decided ("audit").
     """
 
-    kind: Literal["ready", "status", "failed"]
+    kind: Literal["ready", "status", "failed", "audit"]
     port: int = 0
     counters: dict[str, int] = field(default_factory=dict)
     message: str = ""
+    decision: AuditedDecision | None = None
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""
@@ -97,4 +194,6 @@ class Report:
     def from_line(line: bytes) -> Report:
         """Read what `to_line` wrote."""
         value: dict[str, Any] = json.loads(line)
+        if value.get("decision") is not None:
+            value["decision"] = AuditedDecision(**value["decision"])
         return Report(**value)

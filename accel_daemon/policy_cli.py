@@ -1,28 +1,37 @@
-"""`accel-daemon policy`: explain what a user's policies say, and find holes in a document."""
+"""`accel-daemon policy`: explain what a user or a role may do, and find holes in a document."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from accel_daemon.control.identity_store import IdentityStore
 from accel_daemon.home import Home
+from accel_daemon.iam.callers import AnyPrincipal, AssumedRole
 from accel_daemon.iam.lint import Severity, has_variables_as_text, lint
 from accel_daemon.iam.policy import (
     AccessRequest,
-    Policy,
-    evaluate,
     judge_all,
     load_document,
     parse_policies,
     parse_policy,
 )
+from accel_daemon.iam.policy_set import Document, PolicySet
+from accel_daemon.iam.principals import Identities
+from accel_daemon.stored_identities import POLICY_FILE, read_policy, read_policy_text
 from accel_daemon.supervisor.daemon import REGION
+from accel_daemon.user_cli import find_user
 from accel_protocol.errors import ConfigurationError
+
+# Of the session that `--role` stands for; policies see it in aws:userid.
+SESSION_NAME = "policy-check"
 
 
 @click.group()
@@ -31,7 +40,14 @@ def policy() -> None:
 
 
 @policy.command("check")
-@click.option("--user", "user_name", required=True, metavar="NAME", help="Whose policies.")
+@click.option("--user", "user_name", metavar="NAME", help="Whose policies; or give --role.")
+@click.option("--role", "role_name", metavar="NAME", help="As a session of this role.")
+@click.option(
+    "--session-policy",
+    "session_file",
+    type=POLICY_FILE,
+    help="A policy document with which a session of the user or role is narrowed.",
+)
 @click.option("--action", required=True, help="For instance elastic-inference:Connect.")
 @click.option("--accelerator", metavar="ID", help="On which accelerator. Default: on none.")
 @click.option(
@@ -41,26 +57,38 @@ def policy() -> None:
     metavar="KEY=VALUE",
     help="A condition key of the request; may be repeated, also for several values of one key.",
 )
-def check(user_name: str, action: str, accelerator: str | None, pairs: tuple[str, ...]) -> None:
-    """Say whether a user may do something, and what each statement has to do with it.
+def check(
+    user_name: str | None,
+    role_name: str | None,
+    session_file: Path | None,
+    action: str,
+    accelerator: str | None,
+    pairs: tuple[str, ...],
+) -> None:
+    """Say whether a user or a role may do something, and what each statement has to do with it.
+
+    Policies of groups and permission boundaries count, as they do for the daemon.
 
     The time and TLS are as if the request came now; every other key is what --context says.
     Exit status 0: allowed; 3: denied.
     """
+    if (user_name is None) == (role_name is None):
+        raise click.UsageError("Give --user or --role, and not both.")
     identities = IdentityStore(Home.from_environment(os.environ).identities).load()
-    user = identities.find_user(user_name)
-    if user is None:
-        raise ConfigurationError(
-            "There is no user of this name.", remedy="`accel-daemon user list` shows them."
-        )
+    session = None if session_file is None else (read_policy(session_file),)
+    if role_name is not None:
+        principal, sources = _of_role(identities, role_name)
+    else:
+        principal, sources = _of_user(identities, str(user_name))
+    if session is not None:
+        sources.append(Source("session policy", "session", session))
     resource = "*"
     if accelerator is not None:
         kind = "elastic-inference-accelerator"
         account = identities.account
         resource = f"arn:aws:elastic-inference:{REGION}:{account}:{kind}/{accelerator}"
     context = _assumed_context(datetime.now(UTC)) | read_context(pairs)
-    request = AccessRequest(identities.principal(user), action, resource, context)
-    sys.exit(_explain(parse_policies(user.policies), request))
+    sys.exit(_explain(sources, AccessRequest(principal, action, resource, context)))
 
 
 @policy.command("lint")
@@ -123,29 +151,71 @@ def _assumed_context(now: datetime) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _explain(policies: tuple[Policy, ...], request: AccessRequest) -> int:
+@dataclass(frozen=True)
+class Source:
+    """Where policies come from: how they are called, and what they do.
+
+    Attributes:
+        label: for people.
+        part: member of PolicySet that they belong to.
+        documents: the policies.
+    """
+
+    label: str
+    part: Literal["identity", "boundary", "session"]
+    documents: tuple[Document, ...]
+
+
+def _of_user(identities: Identities, name: str) -> tuple[AnyPrincipal, list[Source]]:
+    user = find_user(identities, name)
+    sources = [Source("policy", "identity", user.policies)]
+    for group in identities.groups:
+        if group.name in user.groups:
+            sources.append(Source(f"group {group.name}, policy", "identity", group.policies))
+    return identities.principal(user), sources + _boundary(user.boundary)
+
+
+def _of_role(identities: Identities, name: str) -> tuple[AnyPrincipal, list[Source]]:
+    role = identities.find_role(name)
+    if role is None:
+        raise ConfigurationError(
+            "There is no role of this name.", remedy="`accel-daemon role list` shows them."
+        )
+    principal = AssumedRole(role.name, role.role_id, SESSION_NAME, identities.account)
+    sources = [Source("policy", "identity", role.policies)]
+    return principal, sources + _boundary(role.boundary)
+
+
+def _boundary(document: Document | None) -> list[Source]:
+    return [] if document is None else [Source("permission boundary", "boundary", (document,))]
+
+
+def _explain(sources: Sequence[Source], request: AccessRequest) -> int:
     click.echo(f"{request.principal.arn}\n{request.action} on {request.resource_arn}\n")
-    for number, one in enumerate(policies, start=1):
-        for judgement in judge_all([one], request):
-            verdict = "applies" if judgement.applies else "does not apply"
-            statement = judgement.statement
-            click.echo(
-                f"policy {number}, {statement.label}: {statement.effect} {verdict}: {judgement.why}"
-            )
-    decision = evaluate(policies, request)
+    for source in sources:
+        for number, one in enumerate(parse_policies(source.documents), start=1):
+            for judgement in judge_all([one], request):
+                verdict = "applies" if judgement.applies else "does not apply"
+                statement = judgement.statement
+                click.echo(
+                    f"{source.label} {number}, {statement.label}: "
+                    f"{statement.effect} {verdict}: {judgement.why}"
+                )
+    rules = _policy_set(sources).rules()
+    if rules is None:  # parse_policies, above, said why
+        return 3
+    decision = rules.decide(request)
     click.echo(f"{'allowed' if decision.allowed else 'denied'}: {decision.why}")
     return 0 if decision.allowed else 3
 
 
-def read_policy_text(file: Path) -> str:
-    """A policy file's text.
+def _policy_set(sources: Sequence[Source]) -> PolicySet:
+    def documents(part: str) -> tuple[Document, ...]:
+        return tuple(one for source in sources if source.part == part for one in source.documents)
 
-    Raises:
-        ConfigurationError: it is not UTF-8.
-    """
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ConfigurationError(
-            f"{file} is not UTF-8.", remedy="Write an IAM policy document into it."
-        ) from None
+    parts = {source.part for source in sources}
+    return PolicySet(
+        documents("identity"),
+        documents("boundary") if "boundary" in parts else None,
+        documents("session") if "session" in parts else None,
+    )

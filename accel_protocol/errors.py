@@ -57,6 +57,7 @@ class AcceleratorError(Exception):
         remedy: one sentence that says what to do about it.
         request_id: finds the call in the daemon's log; empty when no peer was reached.
         fields: structured facts, for instance {"limit": "16", "actual": "17"}.
+        appendix: further lines that `str` ends with; never sent.
     """
 
     default_reason = "INTERNAL"
@@ -75,6 +76,7 @@ class AcceleratorError(Exception):
         self.remedy = remedy or row_of(self.reason).remedy
         self.request_id = request_id
         self.fields = dict(fields or {})
+        self.appendix = ""
         super().__init__(message)
 
     @property
@@ -93,7 +95,8 @@ class AcceleratorError(Exception):
             parts.append(f"Remedy: {self.remedy}")
         if self.request_id:
             parts.append(f"Request id: {self.request_id}")
-        return "\n  ".join(parts)
+        text = "\n  ".join(parts)
+        return f"{text}\n{self.appendix}" if self.appendix else text
 
 
 class CallError(AcceleratorError):
@@ -249,6 +252,10 @@ REASONS: Mapping[str, Row] = {
         400,
         "The file changed while it was sent; make sure nothing writes to the model and repeat.",
     ),
+    # Not RESOURCE_EXHAUSTED: who does not know the reason would take that for BUSY, and repeat.
+    "MODEL_TOO_LARGE": Row(
+        ModelError, Status.FAILED_PRECONDITION, 413, "Use an accelerator type with more memory."
+    ),
     "GRAPH_FAILED": Row(
         GraphError, Status.INVALID_ARGUMENT, 400, "Check shapes and values of the feeds."
     ),
@@ -295,6 +302,12 @@ REASONS: Mapping[str, Row] = {
         Status.UNAUTHENTICATED,
         403,
         "Sign each request anew; a signed random header, as X-Accel-Nonce, keeps equal ones apart.",
+    ),
+    "CREDENTIALS_EXPIRED": Row(
+        CredentialsError,
+        Status.UNAUTHENTICATED,
+        403,
+        "Get new temporary credentials, from where these came from.",
     ),
     "CLOCK_SKEW": Row(
         CredentialsError,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
-from accel_protocol.errors import ModelMissingError
+from accel_protocol.errors import AcceleratorError, ModelMissingError
 from accel_protocol.tensors import Array
+from client_runtime import ei_errors
 from client_runtime.models.bundle import Bundle
 from client_runtime.models.model import Model
 from client_runtime.transport.attachment import Attachment
@@ -43,9 +44,23 @@ class RemoteModel:
         """One inference; see `Call` for the arguments.
 
         Raises:
-            AcceleratorError: see `Attachment.run`.
+            AcceleratorError: see `Attachment.run`; its text ends with the block of `ei_errors`
+                where the original had one.
             OSError: a file of the model can no longer be read.
         """
+        try:
+            return self._run(feeds, give_up_at, cancellation)
+        except AcceleratorError as error:
+            attachment = self._attachment
+            ei_errors.add_block(error, attachment.known_accelerator_id if attachment else None)
+            raise
+
+    def _run(
+        self,
+        feeds: Mapping[str, Array],
+        give_up_at: float | None,
+        cancellation: Cancellation | None,
+    ) -> Answer:
         attachment, bundle = self._ready()
         call = Call(bundle.graph_id, feeds, give_up_at, cancellation)
         for attempt in range(1, _MISSING_ATTEMPTS + 1):

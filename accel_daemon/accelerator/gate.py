@@ -1,7 +1,7 @@
 """The one gate in front of every gRPC method: is there a ticket, and is it good for this?
 
-`PERMISSIONS` names every method this process serves. A method without an entry is refused, and a
-test holds the table against what the server really serves.
+`PERMISSIONS` names every method this process serves, and its action. A method without an entry is
+refused, and a test holds the table against what the server really serves.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from enum import Enum
 
+from accel_daemon.accelerator.policy_table import PolicyTable
 from accel_daemon.iam.tickets import Ticket, TicketVerifier
+from accel_daemon.launch_order import HolderPolicies
 from accel_protocol.errors import (
     AcceleratorError,
     AccessDeniedError,
@@ -28,23 +29,31 @@ _KEPT_TICKETS = 256
 _BEARER = "Bearer "
 
 
-class Permission(Enum):
-    """What a method asks of its caller."""
-
-    PUBLIC = "anyone"
-    TICKET = "a ticket of this accelerator's tenant"
-
-
 _REFLECTION = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 
-PERMISSIONS: Mapping[str, Permission] = {
-    **{method.path: Permission.TICKET for method in METHODS.values()},
-    **{f"/{name}/ServerReflectionInfo": Permission.TICKET for name in _REFLECTION},
-    # Health has no secrets, and load balancers have no tickets.
-    "/grpc.health.v1.Health/Check": Permission.PUBLIC,
-    "/grpc.health.v1.Health/Watch": Permission.PUBLIC,
-    "/grpc.health.v1.Health/List": Permission.PUBLIC,
+PUBLIC = None
+RUN_ACTION = "elastic-inference:Run"
+
+# What asks for a ticket, by the action that a Deny may name.
+_ACTIONS = {
+    "GetCapabilities": "elastic-inference:GetCapabilities",
+    "FindMissing": "elastic-inference:FindMissing",
+    "Upload": "elastic-inference:UploadGraph",
+    "Load": "elastic-inference:LoadGraph",
+    "Run": RUN_ACTION,
+    "Unload": "elastic-inference:Unload",
+    "List": "elastic-inference:ListGraphs",
 }
+
+PERMISSIONS: Mapping[str, str | None] = {
+    **{METHODS[name].path: action for name, action in _ACTIONS.items()},
+    **{f"/{name}/ServerReflectionInfo": "elastic-inference:Reflect" for name in _REFLECTION},
+    # Health has no secrets, and load balancers have no tickets.
+    "/grpc.health.v1.Health/Check": PUBLIC,
+    "/grpc.health.v1.Health/Watch": PUBLIC,
+    "/grpc.health.v1.Health/List": PUBLIC,
+}
+ACTIONS = frozenset(action for action in PERMISSIONS.values() if action is not PUBLIC)
 
 
 class Gate:
@@ -68,6 +77,7 @@ class Gate:
         self._revoked: set[str] = set()
         self._tenant: str | None = None
         self.streams = OpenStreams(limits)
+        self.policies = PolicyTable(ACTIONS)
 
     def admit(self, path: str, metadata: Iterable[tuple[str, str | bytes]]) -> Ticket | None:
         """The caller's ticket, or None where none is asked for.
@@ -77,10 +87,9 @@ class Gate:
             CredentialsError: no ticket, or one that is not good (any more).
             AccessDeniedError: another tenant's ticket.
         """
-        permission = PERMISSIONS.get(path)
-        if permission is None:
+        if path not in PERMISSIONS:
             raise VersionError("There is no such method.", reason="UNKNOWN_METHOD")
-        if permission is Permission.PUBLIC:
+        if PERMISSIONS[path] is PUBLIC:
             return None
         return self._check(_bearer(metadata, self._limits))
 
@@ -90,7 +99,7 @@ class Gate:
         if ticket is None or ticket.expires_at <= now:
             self._good.pop(token, None)
             ticket = self._verifier.verify(token, now)
-        if {ticket.access_key_id, ticket.principal} & self._revoked:
+        if ticket.ends_with(self._revoked):
             raise CredentialsError("The key of this ticket was revoked.", reason="TICKET_REVOKED")
         self._check_tenant(ticket)
         if len(self._good) >= _KEPT_TICKETS:
@@ -108,14 +117,27 @@ class Gate:
         if ticket.principal != self._tenant:
             raise AccessDeniedError("This accelerator serves another principal at present.")
 
+    async def take_policies(self, holder: HolderPolicies) -> None:
+        """Decide by these policies from now on, and end the streams of tickets that are over."""
+        await self.policies.told(holder)
+        owner = (holder.principal.arn, holder.access_key_id)
+        error = CredentialsError(
+            "The policies do not allow this any more.", reason="TICKET_REVOKED"
+        )
+        self.streams.end(
+            lambda ticket: (
+                (ticket.principal, ticket.access_key_id) == owner
+                and ticket.policies <= holder.ended
+            ),
+            error,
+        )
+
     def revoke(self, names: Iterable[str]) -> None:
         """End the tickets of these access key ids and principals, and their open streams."""
         self._revoked.update(names)
         self._good.clear()
         error = CredentialsError("The key of this ticket was revoked.", reason="TICKET_REVOKED")
-        self.streams.end(
-            lambda ticket: bool({ticket.access_key_id, ticket.principal} & self._revoked), error
-        )
+        self.streams.end(lambda ticket: ticket.ends_with(self._revoked), error)
 
 
 class OpenStreams:
@@ -165,6 +187,12 @@ class OpenStreams:
         """End the chosen streams with this error."""
         for task, ticket in list(self._open.items()):
             if which(ticket):
+                self._end_one(task, error)
+
+    def end_each(self, ending: Callable[[], AcceleratorError | None]) -> None:
+        """End the streams for which there is an error; asked once for each."""
+        for task in list(self._open):
+            if (error := ending()) is not None:
                 self._end_one(task, error)
 
     def end_idle(self) -> None:

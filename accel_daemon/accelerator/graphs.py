@@ -9,35 +9,56 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
-from accel_daemon.accelerator.residency import Residency
+from accel_daemon.accelerator.emulation import (
+    Emulation,
+    allowed_growth,
+    counted_bytes,
+    too_large,
+)
+from accel_daemon.accelerator.memory import AcceleratorMemory
+from accel_daemon.accelerator.pacing import Turn
+from accel_daemon.accelerator.run_costs import RunCosts
 from accel_daemon.accelerator.run_queue import RunQueue
 from accel_daemon.accelerator.run_stream import Call, Timing
 from accel_daemon.accelerator.store import BundleStore
-from accel_daemon.engines.engine import Engine, Graph
-from accel_protocol.errors import AnswerLostError, CancelledError, DeadlineError
+from accel_daemon.engines.engine import Cost, Engine, Graph, Weights
+from accel_protocol.errors import AcceleratorError, AnswerLostError, CancelledError, DeadlineError
 from accel_protocol.limits import Limits
 from accel_protocol.manifest import Manifest
 from accel_protocol.tensors import Array
 
 # Most cancelled runs are over by themselves within this time, in seconds.
 _CANCEL_GRACE_SECONDS = 0.25
+# How often the memory of runs on an emulated type is looked at.
+_WATCH_SECONDS = 0.1
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_Work = asyncio.Future[tuple[dict[str, Array], float]]
 
 
 @dataclass
 class Loaded:
-    """One loaded graph and what is known of it. Times in seconds."""
+    """One loaded graph and what is known of it. Times in seconds.
+
+    Attributes:
+        memory_bytes: what it counts as: on an emulated type by `counted_bytes`, else what the
+            process grew by.
+    """
 
     graph_id: bytes
     graph: Graph
     memory_bytes: int
     load_time: float
+    costs: RunCosts
     runs: int = 0
     failed_runs: int = 0
     queue_time: float = 0.0
@@ -52,6 +73,15 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class _Bundle:
+    """A graph whose files are ready to be loaded. `weights` are weighed on emulated types only."""
+
+    manifest: Manifest
+    folder: Path
+    weights: Weights
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a call brought."""
 
@@ -61,19 +91,34 @@ class Outcome:
 
 
 class GraphTable:
-    """The loaded graphs of one principal."""
+    """The loaded graphs of one principal.
+
+    Args:
+        engine: executes them.
+        store: holds their files.
+        limits: bound how many run and wait.
+        capacity_bytes: what idle graphs are evicted above, where nothing is emulated.
+        emulation: the type that is emulated; None on `host`.
+    """
 
     def __init__(
-        self, engine: Engine, store: BundleStore, limits: Limits, capacity_bytes: int | None = None
+        self,
+        engine: Engine,
+        store: BundleStore,
+        limits: Limits,
+        capacity_bytes: int | None = None,
+        emulation: Emulation | None = None,
     ) -> None:
-        self._engine, self._store = engine, store
-        self._residency = Residency(capacity_bytes)
+        self._engine, self._store, self._emulation = engine, store, emulation
+        self._memory = AcceleratorMemory(capacity_bytes, emulation)
+        self._residency = self._memory.residency
         self._queue = RunQueue(limits)
         self._threads = ThreadPoolExecutor(limits.concurrent_runs, thread_name_prefix="run")
         # One at a time, so that the memory a graph takes can be told from the process's growth.
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._loaded: dict[bytes, Loaded] = {}
-        self._loading: dict[bytes, asyncio.Future[Loaded]] = {}
+        self._loading: dict[bytes, asyncio.Task[Loaded]] = {}
+        self._load_turn = asyncio.Lock()
         self.loads = 0
 
     @property
@@ -90,6 +135,8 @@ class GraphTable:
 
         Raises:
             ModelMissingError, ModelError: see BundleStore.bundle and Engine.load.
+            ModelError: it is larger than the emulated memory (MODEL_TOO_LARGE).
+            BusyError: it does not fit beside what runs at present.
         """
         graph_id = manifest.graph_id()
         if graph_id not in self._loaded:
@@ -118,22 +165,57 @@ class GraphTable:
                     raise AnswerLostError("The graph was stopped while this call ran.") from None
 
     async def _run_on(self, loaded: Loaded, call: Call, received: float) -> Outcome:
-        ready = time.monotonic()
         self._residency.pin(call.graph_id)
         try:
+            cost = await self._cost(loaded, call, received)
+            ready = time.monotonic()
             async with self._queue.place(_left(call.timeout, received)):
-                fetches, compute = await self._on_thread(
-                    loaded, call, _left(call.timeout, received)
-                )
+                with self._residency.running(self._admit(call.graph_id, cost)):
+                    async with self._paced(cost) as pace:
+                        left = _left(call.timeout, received)
+                        fetches, compute = await self._on_thread(loaded, call, left)
+                        await pace.wait(_left(call.timeout, received))
         except Exception:  # not a cancelled stream: nobody is told of an error then
             loaded.failed_runs += 1
             raise
         finally:
             self._residency.unpin(call.graph_id)
-        queue = time.monotonic() - ready - compute
-        timing = Timing(queue, compute, ready - received)
+        queue = time.monotonic() - ready - compute - pace.waited
+        emulated = self._emulation.seconds(cost) if self._emulation and cost else 0.0
+        timing = Timing(queue, compute, ready - received, pace.waited, emulated, cost)
         loaded.count(timing)
         return Outcome(fetches, timing, loaded.graph.repeatable)
+
+    async def _cost(self, loaded: Loaded, call: Call, received: float) -> Cost | None:
+        """What a call costs, on an emulated type."""
+        if self._emulation is None:
+            return None
+        shapes = {alias: feed.shape for alias, feed in call.feeds.items()}
+        return await _within(loaded.costs.of(shapes), _left(call.timeout, received))
+
+    def _admit(self, graph_id: bytes, cost: Cost | None) -> int:
+        """The bytes that a run takes, after room was made for them.
+
+        Raises:
+            ModelError, BusyError: see `AcceleratorMemory.admit_run`.
+        """
+        needed = 0 if cost is None else cost.activation_bytes
+        self._evict(self._memory.admit_run(graph_id, needed))
+        return needed
+
+    @asynccontextmanager
+    async def _paced(self, cost: Cost | None) -> AsyncIterator[_Pace]:
+        """The run's turn on the emulated device, given back when the run comes to nothing."""
+        emulation = self._emulation
+        if emulation is None or not emulation.paced or cost is None:
+            yield _Pace(None)
+            return
+        turn = emulation.pacer.enter(time.monotonic(), emulation.seconds(cost))
+        try:
+            yield _Pace(turn)
+        except BaseException:
+            emulation.pacer.leave(turn, time.monotonic())
+            raise
 
     async def _on_thread(
         self, loaded: Loaded, call: Call, timeout: float | None
@@ -142,13 +224,29 @@ class GraphTable:
         loop = asyncio.get_running_loop()
         work = loop.run_in_executor(self._threads, _timed, loaded.graph, call.feeds, timeout)
         try:
+            if self._emulation is not None:
+                await self._watched(loaded, work, self._emulation)
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             loop.call_later(_CANCEL_GRACE_SECONDS, self._stop, loaded, work)
             raise
 
-    def _stop(self, loaded: Loaded, work: asyncio.Future[tuple[dict[str, Array], float]]) -> None:
-        """Stop a cancelled run that still goes on, by closing its graph.
+    async def _watched(self, loaded: Loaded, work: _Work, emulation: Emulation) -> None:
+        """Wait for a run, and stop it when the process grows beyond all that it may take.
+
+        Raises:
+            ModelError: it did (MODEL_TOO_LARGE).
+        """
+        before = resident_bytes()
+        while not (await asyncio.wait([work], timeout=_WATCH_SECONDS))[0]:
+            grown = resident_bytes() - before
+            if grown > allowed_growth(emulation.published):
+                self._stop(loaded, work)
+                needed = loaded.memory_bytes + grown
+                raise too_large(emulation.published, needed, grown, at_least=True)
+
+    def _stop(self, loaded: Loaded, work: _Work) -> None:
+        """Stop a run that is not wanted any more and still goes on, by closing its graph.
 
         TensorFlow can stop all runs of a Session or none. The graph is loaded again for whoever
         else uses it.
@@ -165,36 +263,68 @@ class GraphTable:
         if graph_id in self._loaded:
             return self._loaded[graph_id]
         if graph_id not in self._loading:
-            future = asyncio.get_running_loop().run_in_executor(
-                self._loader, self._load_from_store, graph_id
-            )
-            self._loading[graph_id] = future
-            future.add_done_callback(lambda done: self._keep(graph_id, done))
+            self._loading[graph_id] = asyncio.create_task(self._load(graph_id))
+            self._loading[graph_id].add_done_callback(_look_at)
         # Shielded, because others may wait for the same load when one caller gives up.
         return await asyncio.shield(self._loading[graph_id])
 
-    def _load_from_store(self, graph_id: bytes) -> Loaded:
-        manifest = self._store.manifest(graph_id)
-        folder = self._store.bundle(manifest)
-        before, started = resident_bytes(), time.monotonic()
-        graph = self._engine.load(folder, manifest)
-        took = time.monotonic() - started
-        grown = max(resident_bytes() - before, sum(file.size for file in manifest.files))
-        return Loaded(graph_id, graph, grown, took)
+    async def _load(self, graph_id: bytes) -> Loaded:
+        loop = asyncio.get_running_loop()
+        try:
+            self._memory.check_remembered(graph_id)
+            async with self._load_turn:
+                bundle = await loop.run_in_executor(self._loader, self._open_bundle, graph_id)
+                self._evict(self._memory.admit_graph(graph_id, bundle.weights.total))
+                loaded = await loop.run_in_executor(
+                    self._loader, self._load_bundle, graph_id, bundle
+                )
+                self._keep(loaded)
+            return loaded
+        finally:
+            del self._loading[graph_id]
 
-    def _keep(self, graph_id: bytes, done: asyncio.Future[Loaded]) -> None:
-        del self._loading[graph_id]
-        if done.cancelled() or done.exception() is not None:
-            return
-        loaded = done.result()
+    def _open_bundle(self, graph_id: bytes) -> _Bundle:
+        manifest = self._store.manifest(graph_id)
+        self._residency.check_fits(sum(file.size for file in manifest.files))
+        folder = self._store.bundle(manifest)
+        weights = Weights(0, 0)
+        if self._emulation is not None:
+            weights = self._engine.weigh(folder, manifest)
+        return _Bundle(manifest, folder, weights)
+
+    def _load_bundle(self, graph_id: bytes, bundle: _Bundle) -> Loaded:
+        before, started = resident_bytes(), time.monotonic()
+        graph = self._engine.load(bundle.folder, bundle.manifest)
+        took, grown = time.monotonic() - started, resident_bytes() - before
+        if self._emulation is not None:
+            memory = counted_bytes(bundle.weights, grown)
+        else:
+            memory = max(grown, sum(file.size for file in bundle.manifest.files))
+        return Loaded(graph_id, graph, memory, took, RunCosts(graph))
+
+    def _keep(self, loaded: Loaded) -> None:
+        """Take a graph in, unless it turned out larger than its files told.
+
+        Raises:
+            ModelError, BusyError: see `AcceleratorMemory.admit_graph`; the graph is closed then.
+        """
+        graph_id = loaded.graph_id
+        try:
+            self._evict(self._memory.admit_graph(graph_id, loaded.memory_bytes))
+        except AcceleratorError:
+            loaded.graph.close()
+            raise
         self._loaded[graph_id] = loaded
         self.loads += 1
         self._residency.add(graph_id, loaded.memory_bytes)
         _log.info("loaded graph %s in %.2f s", graph_id.hex()[:12], loaded.load_time)
         self._residency.pin(graph_id)
-        for victim in self._residency.to_evict():
-            self.unload(victim)
+        self._evict(self._residency.to_evict())
         self._residency.unpin(graph_id)
+
+    def _evict(self, graph_ids: Iterable[bytes]) -> None:
+        for graph_id in graph_ids:
+            self.unload(graph_id)
 
     def unload(self, graph_id: bytes) -> None:
         """Forget a loaded graph; its files stay. Nothing happens when it is not loaded."""
@@ -205,15 +335,52 @@ class GraphTable:
             loaded.graph.close()
             _log.info("unloaded graph %s", graph_id.hex()[:12])
 
+    def set_pressure(self, pressure_bytes: int | None) -> None:
+        """Leave graphs so much memory at most; idle ones that no longer fit are evicted at once."""
+        self._residency.set_pressure(pressure_bytes)
+        for victim in self._residency.to_evict():
+            self.unload(victim)
+
     @property
     def memory_bytes(self) -> int:
-        """Measured bytes of all loaded graphs."""
+        """Bytes of all loaded graphs, and on an emulated type of what runs on them."""
         return self._residency.used_bytes
 
 
-async def _within(work: asyncio.Future[Loaded] | object, timeout: float | None) -> Loaded:
+class _Pace:
+    """Lets a run wait until its turn on the emulated device is over; knows how long it did."""
+
+    def __init__(self, turn: Turn | None) -> None:
+        self._turn = turn
+        self.waited = 0.0
+
+    async def wait(self, timeout: float | None) -> None:
+        """Wait, on the event loop and no longer than the run may take.
+
+        Raises:
+            DeadlineError: the emulated device would not have answered in time.
+        """
+        if self._turn is None:
+            return
+        started = time.monotonic()
+        needed = self._turn.wait(started)
+        await asyncio.sleep(needed if timeout is None else min(needed, timeout))
+        if timeout is not None and needed > timeout:
+            raise DeadlineError(
+                "The call's time ran out before its accelerator would have answered."
+            )
+        self.waited = time.monotonic() - started
+
+
+def _look_at(done: asyncio.Task[Loaded]) -> None:
+    """Look at a task's end, so that asyncio does not complain when its callers gave up."""
+    if not done.cancelled():
+        done.exception()
+
+
+async def _within(work: Coroutine[None, None, _T], timeout: float | None) -> _T:
     try:
-        return await asyncio.wait_for(work, timeout)  # type: ignore[arg-type]
+        return await asyncio.wait_for(work, timeout)
     except TimeoutError:
         raise DeadlineError("The call's time ran out while its graph was loaded.") from None
 

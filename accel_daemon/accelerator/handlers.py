@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,6 +11,7 @@ import grpc
 
 from accel_daemon.accelerator import run_stream
 from accel_daemon.accelerator.service import AcceleratorService, Tenant
+from accel_daemon.accelerator.visits import Doorkeeper, Visit
 from accel_protocol.errors import AcceleratorError, InternalError
 from accel_protocol.methods import (
     ERROR_METADATA,
@@ -20,26 +21,27 @@ from accel_protocol.methods import (
     SERVICE,
     Method,
 )
+from accel_protocol.v1 import accelerator_pb2 as pb
 
 _log = logging.getLogger(__name__)
 Context = Any  # grpc.aio.ServicerContext, which has no usable types
-Work = Callable[[str], Awaitable[Any]]
+Work = Callable[[Visit], Awaitable[Any]]
 Plain = Callable[[Tenant, Any], Awaitable[Any]]
 
 
-def generic_handler(service: AcceleratorService) -> grpc.GenericRpcHandler:
+def generic_handler(service: AcceleratorService, door: Doorkeeper) -> grpc.GenericRpcHandler:
     """Handlers for all methods of the service."""
-    table = {name: _handler(service, method) for name, method in METHODS.items()}
+    table = {name: _handler(service, door, method) for name, method in METHODS.items()}
     return grpc.method_handlers_generic_handler(SERVICE, table)
 
 
-def _handler(service: AcceleratorService, method: Method) -> Any:
+def _handler(service: AcceleratorService, door: Doorkeeper, method: Method) -> Any:
     if method.name == HOT_PATH:
         # Messages stay bytes: `frames` reads them without a copy of the payload.
-        return grpc.stream_stream_rpc_method_handler(_run(service, method))
+        return grpc.stream_stream_rpc_method_handler(_run(service, door, method))
     codec = (method.request.FromString, method.response.SerializeToString)
     if method.server_streams:
-        return grpc.unary_stream_rpc_method_handler(_load(service, method), *codec)
+        return grpc.unary_stream_rpc_method_handler(_load(service, door, method), *codec)
     plain: dict[str, Plain] = {
         "GetCapabilities": service.get_capabilities,
         "FindMissing": service.find_missing,
@@ -47,61 +49,74 @@ def _handler(service: AcceleratorService, method: Method) -> Any:
         "Unload": service.unload,
         "List": service.list,
     }
-    work = _plain(service, method, plain[method.name])
+    work = _plain(service, door, method, plain[method.name])
     if method.client_streams:
         return grpc.stream_unary_rpc_method_handler(work, *codec)
     return grpc.unary_unary_rpc_method_handler(work, *codec)
 
 
-def _plain(service: AcceleratorService, method: Method, answer: Plain) -> Any:
+def _plain(service: AcceleratorService, door: Doorkeeper, method: Method, answer: Plain) -> Any:
     async def handle(request: Any, context: Context) -> Any:
-        async def work(request_id: str) -> Any:
-            with service.admitted(method.path, context) as tenant:
+        async def work(visit: Visit) -> Any:
+            async with service.admitted(visit, _named_graph(request)) as tenant:
                 return await answer(tenant, request)
 
-        return await refusing(context, work)
+        return await refusing(door.visit(method.path, context), context, work)
 
     return handle
 
 
-def _load(service: AcceleratorService, method: Method) -> Any:
+def _load(service: AcceleratorService, door: Doorkeeper, method: Method) -> Any:
     async def handle(request: Any, context: Context) -> None:
-        async def work(request_id: str) -> None:
-            with service.admitted(method.path, context) as tenant:
+        async def work(visit: Visit) -> None:
+            async with service.admitted(visit, _named_graph(request)) as tenant:
                 async for response in service.load(tenant, request):
                     await context.write(response)
 
-        await refusing(context, work)
+        await refusing(door.visit(method.path, context), context, work)
 
     return handle
 
 
-def _run(service: AcceleratorService, method: Method) -> Any:
+def _run(service: AcceleratorService, door: Doorkeeper, method: Method) -> Any:
     async def handle(_: Any, context: Context) -> None:
-        async def work(request_id: str) -> None:
-            await service.run(service.ticket_of(method.path, context), context, request_id)
+        async def work(visit: Visit) -> None:
+            ticket = await visit.admit()
+            assert ticket is not None
+            await service.run(ticket, context, visit)
 
-        await refusing(context, work)
+        await refusing(door.visit(method.path, context), context, work)
 
     return handle
 
 
-async def refusing(context: Context, work: Work) -> Any:
+def _named_graph(request: Any) -> bytes | None:
+    """The id of the graph that a request names, if it names one: policies may ask for it."""
+    if isinstance(request, pb.UnloadRequest):
+        return request.graph_id
+    if not isinstance(request, pb.LoadRequest):
+        return None
+    if request.WhichOneof("graph") == "manifest":
+        return hashlib.sha256(request.manifest).digest()
+    return request.graph_id
+
+
+async def refusing(visit: Visit, context: Context, work: Work) -> Any:
     """Do the work of one call; every error leaves as a typed refusal with a request id."""
-    request_id = secrets.token_hex(8)
-    await context.send_initial_metadata(((REQUEST_ID_METADATA, request_id),))
+    await context.send_initial_metadata(((REQUEST_ID_METADATA, visit.request_id),))
     try:
-        return await work(request_id)
+        return await work(visit)
     except AcceleratorError as error:
-        await _refuse(context, error, request_id)
+        await _refuse(visit, context, error)
     except Exception:
-        _log.exception("request %s failed", request_id)
-        await _refuse(context, InternalError("The accelerator failed on this call."), request_id)
+        _log.exception("request %s failed", visit.request_id)
+        await _refuse(visit, context, InternalError("The accelerator failed on this call."))
 
 
-async def _refuse(context: Context, error: AcceleratorError, request_id: str) -> None:
-    error.request_id = request_id
-    _log.info("refused %s: %s", request_id, error.reason)
+async def _refuse(visit: Visit, context: Context, error: AcceleratorError) -> None:
+    error.request_id = visit.request_id
+    _log.info("refused %s: %s", visit.request_id, error.reason)
+    visit.refused(error)
     trailer = ((ERROR_METADATA, run_stream.error_message(error).SerializeToString()),)
     code = next(code for code in grpc.StatusCode if code.value[0] == int(error.status))
     await context.abort(code, error.message, trailer)

@@ -1,26 +1,54 @@
-"""Which loaded graphs may stay: least recently used first out, by measured bytes. Pure."""
+"""Which loaded graphs may stay: least recently used first out, by the bytes they take. Pure."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from accel_protocol.errors import ModelError
 
 
 class Residency:
-    """Accounts for loaded graphs.
+    """Accounts for loaded graphs, and for what runs on them take.
 
     Args:
-        capacity_bytes: what all graphs together may take; None for no bound of our own.
+        capacity_bytes: what everything together may take; None for no bound of our own.
     """
 
     def __init__(self, capacity_bytes: int | None) -> None:
         self._capacity = capacity_bytes
+        self._without_pressure = capacity_bytes
         self._bytes: OrderedDict[bytes, int] = OrderedDict()
         self._pins: dict[bytes, int] = {}
+        self._running = 0
 
     @property
     def used_bytes(self) -> int:
-        """Measured bytes of all loaded graphs."""
-        return sum(self._bytes.values())
+        """Bytes of all loaded graphs, and of what runs on them."""
+        return sum(self._bytes.values()) + self._running
+
+    def bytes_of(self, graph_id: bytes) -> int:
+        """Bytes of a loaded graph; 0 when it is not loaded."""
+        return self._bytes.get(graph_id, 0)
+
+    def set_pressure(self, pressure_bytes: int | None) -> None:
+        """Leave so much at most from now on; None: as much as at first. See `to_evict`."""
+        bounds = (self._without_pressure, pressure_bytes)
+        self._capacity = min((one for one in bounds if one is not None), default=None)
+
+    def check_fits(self, size: int) -> None:
+        """Check that a graph fits when no other is there.
+
+        Raises:
+            ModelError: it is larger than the capacity (MODEL_TOO_LARGE).
+        """
+        if self._capacity is not None and size > self._capacity:
+            raise ModelError(
+                f"The model takes {size} bytes, and the accelerator has {self._capacity} for it.",
+                reason="MODEL_TOO_LARGE",
+                fields={"needed_bytes": str(size), "limit_bytes": str(self._capacity)},
+            )
 
     def add(self, graph_id: bytes, size: int) -> None:
         """A graph was loaded and took `size` bytes."""
@@ -44,11 +72,29 @@ class Residency:
         else:
             del self._pins[graph_id]
 
-    def to_evict(self) -> list[bytes]:
-        """Idle graphs to unload, oldest first, until the rest fits (or only pinned ones stay)."""
+    @contextmanager
+    def running(self, size: int) -> Iterator[None]:
+        """A run takes `size` bytes besides its graph's."""
+        self._running += size
+        try:
+            yield
+        finally:
+            self._running -= size
+
+    def has_room(self, incoming: int, without: Iterable[bytes] = ()) -> bool:
+        """Whether so many bytes fit in, once some graphs are unloaded."""
+        freed = sum(map(self.bytes_of, without))
+        return self._capacity is None or self.used_bytes - freed + incoming <= self._capacity
+
+    def to_evict(self, incoming: int = 0) -> list[bytes]:
+        """Idle graphs to unload, oldest first, until the rest fits (or only pinned ones stay).
+
+        Args:
+            incoming: bytes that have to fit in besides.
+        """
         if self._capacity is None:
             return []
-        excess = self.used_bytes - self._capacity
+        excess = self.used_bytes + incoming - self._capacity
         chosen: list[bytes] = []
         for graph_id, size in self._bytes.items():
             if excess <= 0:

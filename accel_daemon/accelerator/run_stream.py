@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
+from accel_daemon.engines.engine import Cost
 from accel_protocol import frames, tensors
 from accel_protocol.errors import AcceleratorError, StreamError
 from accel_protocol.limits import Limits
@@ -34,11 +35,23 @@ class Call:
 
 @dataclass(frozen=True)
 class Timing:
-    """Where a call's time went, in seconds."""
+    """Where a call's time went, in seconds.
+
+    Attributes:
+        queue: waiting for a place to run.
+        compute: inside the engine.
+        load: loading the graph first, and working out what the run costs.
+        paced: waiting until the emulated type would have answered.
+        emulated: what that type takes for this run alone, by its published throughput.
+        cost: of this run, where an emulated type made it out.
+    """
 
     queue: float = 0.0
     compute: float = 0.0
     load: float = 0.0
+    paced: float = 0.0
+    emulated: float = 0.0
+    cost: Cost | None = None
 
 
 class CallReceiver:
@@ -108,11 +121,21 @@ def answer(
             queue_us=int(timing.queue * 1e6),
             compute_us=int(timing.compute * 1e6),
             load_us=int(timing.load * 1e6),
+            paced_us=int(timing.paced * 1e6),
+            emulated_us=int(timing.emulated * 1e6),
+            operations=operations_message(timing.cost),
         ),
         repeatable=repeatable,
     )
     payload = [data for _, data in encoded]
     return frames.split(call.call_id, result.SerializeToString(), payload, limits.piece_bytes)
+
+
+def operations_message(cost: Cost | None) -> pb.Operations | None:
+    """A cost's operations as they go on the wire."""
+    if cost is None:
+        return None
+    return pb.Operations(flops_16=cost.flops_16, flops_32=cost.flops_32, incomplete=cost.incomplete)
 
 
 def refusal(call_id: int, error: AcceleratorError) -> bytes:

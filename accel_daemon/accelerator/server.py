@@ -2,54 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from accel_daemon.accelerator.gate import Gate
+from accel_daemon.accelerator.disturbances import (
+    DisturbanceInterceptor,
+    Disturbances,
+    ending,
+)
+from accel_daemon.accelerator.gate import PERMISSIONS, PUBLIC
 from accel_daemon.accelerator.handlers import generic_handler, refusing
 from accel_daemon.accelerator.service import AcceleratorService
-from accel_daemon.launch_order import LaunchOrder
-from accel_protocol.errors import AcceleratorError, ConfigurationError
+from accel_daemon.accelerator.visits import Audit, Doorkeeper, Visit
+from accel_daemon.launch_order import LaunchOrder, Notice
+from accel_protocol.errors import ConfigurationError
 from accel_protocol.limits import Limits
-from accel_protocol.methods import SERVICE
+from accel_protocol.methods import METHODS, SERVICE
 
 _HEALTH_SERVICES = ("", SERVICE)
+_OURS = frozenset(method.path for method in METHODS.values())
+_ASK_THEMSELVES = _OURS | {path for path, action in PERMISSIONS.items() if action is PUBLIC}
 
 
 class GateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Refuses calls to methods that are not ours: health, reflection, and what does not exist.
+    """Refuses methods that do not exist, and puts the gate in front of those that are not ours.
 
     The service's own handlers ask the gate themselves, because they need the ticket it returns.
     """
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, door: Doorkeeper) -> None:
+        self._door = door
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: Any
     ) -> Any:
         """See grpc.aio.ServerInterceptor."""
-        if details.method.startswith(f"/{SERVICE}/"):
+        path = details.method
+        if path in _ASK_THEMSELVES:
             return await continuation(details)
-        try:
-            self._gate.admit(details.method, details.invocation_metadata or ())
-        except AcceleratorError as error:
-            return _refusing_handler(error)
-        return await continuation(details)
+        if path not in PERMISSIONS:
+            return _guarded(self._door, path, None)
+        return _guarded(self._door, path, await continuation(details))
 
 
-def _refusing_handler(error: AcceleratorError) -> Any:
-    async def handle(_: Any, context: Any) -> None:
-        async def work(_: str) -> None:
-            raise error
+def _guarded(door: Doorkeeper, path: str, behind: Any) -> Any:
+    """A handler that asks the gate, and then does what `behind`, a stream's handler, does."""
 
-        await refusing(context, work)
+    async def handle(requests: Any, context: Any) -> AsyncIterator[Any]:
+        async def work(visit: Visit) -> None:
+            await visit.admit()
 
-    return grpc.stream_stream_rpc_method_handler(handle)
+        await refusing(door.visit(path, context), context, work)
+        async for answer in behind.stream_stream(requests, context):
+            yield answer
+
+    if behind is None:
+        return grpc.stream_stream_rpc_method_handler(handle)
+    return grpc.stream_stream_rpc_method_handler(
+        handle, behind.request_deserializer, behind.response_serializer
+    )
 
 
 class AcceleratorServer:
@@ -59,16 +75,24 @@ class AcceleratorServer:
         ConfigurationError: the port cannot be had, or the certificate cannot be used.
     """
 
-    def __init__(self, order: LaunchOrder, service: AcceleratorService, limits: Limits) -> None:
-        self._server = grpc.aio.server(
-            interceptors=(GateInterceptor(service.gate),), options=_options(limits)
-        )
-        self._server.add_generic_rpc_handlers((generic_handler(service),))
+    def __init__(
+        self, order: LaunchOrder, service: AcceleratorService, limits: Limits, audit: Audit
+    ) -> None:
+        door = Doorkeeper(service.gate, order.accelerator_id, audit)
+        self.disturbances = Disturbances() if order.allow_faults else None
+        interceptors: list[Any] = [GateInterceptor(door)]
+        if self.disturbances is not None:
+            interceptors.append(DisturbanceInterceptor(self.disturbances))
+        self._server = grpc.aio.server(interceptors=interceptors, options=_options(limits))
+        self._server.add_generic_rpc_handlers((generic_handler(service, door),))
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        self._streams = service.gate.streams
+        self._service, self._streams = service, service.gate.streams
+        self._pruning: asyncio.TimerHandle | None = None
+        self._is_serving = False
+        self._tasks: set[asyncio.Task[None]] = set()
         self.port = self._listen(order)
 
     def _listen(self, order: LaunchOrder) -> int:
@@ -87,15 +111,45 @@ class AcceleratorServer:
     async def start(self) -> None:
         """Accept requests, and say so in the health service."""
         await self._server.start()
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        self._is_serving = True
+        await self._show_health()
+
+    async def disturb(self, notice: Notice) -> None:
+        """Let these faults hold from now on and no others, where faults are allowed."""
+        if self.disturbances is None:
+            return
+        fresh = self.disturbances.adopt(notice.faults)
+        await self._follow_disturbances(self.disturbances)
+        self._streams.end_each(lambda: ending(fresh))
+        self.disturbances.confirm(notice.version)
+
+    async def _follow_disturbances(self, disturbances: Disturbances) -> None:
+        """Bring health and memory in line with the faults, again when the next one is over."""
+        if self._pruning is not None:
+            self._pruning.cancel()
+        seconds = disturbances.prune()
+        self._service.set_pressure(disturbances.capacity)
+        await self._show_health()
+        if seconds is not None:
+            loop = asyncio.get_running_loop()
+            self._pruning = loop.call_later(seconds, self._follow_later, disturbances)
+
+    def _follow_later(self, disturbances: Disturbances) -> None:
+        task = asyncio.get_running_loop().create_task(self._follow_disturbances(disturbances))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def drain(self, grace: float) -> None:
         """Turn health off, let running calls end within `grace` seconds, then stop."""
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._is_serving = False
+        await self._show_health()
         self._streams.end_idle()
         await self._server.stop(grace)
 
-    async def _set_health(self, status: Any) -> None:
+    async def _show_health(self) -> None:
+        is_ill = self.disturbances is not None and self.disturbances.is_unhealthy
+        answers = health_pb2.HealthCheckResponse
+        status = answers.SERVING if self._is_serving and not is_ill else answers.NOT_SERVING
         for name in _HEALTH_SERVICES:
             await self._health.set(name, status)
 

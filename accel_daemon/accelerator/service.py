@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ import grpc
 import psutil
 
 from accel_daemon.accelerator import run_stream
+from accel_daemon.accelerator.emulation import Emulation, emulation_of
 from accel_daemon.accelerator.gate import Gate
 from accel_daemon.accelerator.graphs import GraphTable, Loaded, resident_bytes
 from accel_daemon.accelerator.run_stream import Call, CallReceiver
 from accel_daemon.accelerator.store import BundleStore, missing_files, principal_folder
-from accel_daemon.engines.engine import Engine, TensorSpec
+from accel_daemon.accelerator.visits import Visit
+from accel_daemon.engines.engine import Cost, Engine, TensorSpec
 from accel_daemon.iam.tickets import Ticket
 from accel_daemon.launch_order import LaunchOrder
 from accel_daemon.version import VERSION
@@ -29,7 +31,7 @@ from accel_protocol.limits import PROTOCOL_VERSION, Limits
 from accel_protocol.v1 import accelerator_pb2 as pb
 
 _log = logging.getLogger(__name__)
-# Of the host's memory, for all loaded graphs; idle ones are evicted above it.
+# Of the host's memory, for all loaded graphs of type `host`; idle ones are evicted above it.
 _MEMORY_SHARE = 0.6
 Context = Any  # grpc.aio.ServicerContext, which has no usable types
 
@@ -66,27 +68,23 @@ class AcceleratorService:
     gate: Gate
     counters: Counters = field(default_factory=Counters)
     tenants: dict[str, Tenant] = field(default_factory=dict)
+    pressure_bytes: int | None = None
     calls_in_progress: int = 0
     started: float = field(default_factory=time.monotonic)
+    emulation: Emulation | None = field(init=False)
 
-    def ticket_of(self, path: str, context: Context) -> Ticket:
-        """The caller's ticket, once the gate has admitted the call.
+    def __post_init__(self) -> None:
+        self.emulation = emulation_of(self.order.accelerator_type, self.order.paced)
 
-        Raises:
-            AcceleratorError: see `Gate.admit`.
-        """
-        ticket = self.gate.admit(path, context.invocation_metadata() or ())
-        assert ticket is not None
-        return ticket
-
-    @contextmanager
-    def admitted(self, path: str, context: Context) -> Iterator[Tenant]:
+    @asynccontextmanager
+    async def admitted(self, visit: Visit, graph_id: bytes | None) -> AsyncIterator[Tenant]:
         """The caller's tenant during one call, which is counted.
 
         Raises:
-            AcceleratorError: see `Gate.admit`.
+            AcceleratorError: see `Visit.admit`.
         """
-        ticket = self.ticket_of(path, context)
+        ticket = await visit.admit(graph_id)
+        assert ticket is not None
         self.counters.other_calls += 1
         self.calls_in_progress += 1
         try:
@@ -100,9 +98,16 @@ class AcceleratorService:
         if folder not in self.tenants:
             store = BundleStore(Path(self.order.store) / folder, self.limits)
             capacity = int(psutil.virtual_memory().total * _MEMORY_SHARE)
-            graphs = GraphTable(self.engine, store, self.limits, capacity)
+            graphs = GraphTable(self.engine, store, self.limits, capacity, self.emulation)
             self.tenants[folder] = Tenant(store, graphs)
+            graphs.set_pressure(self.pressure_bytes)
         return self.tenants[folder]
+
+    def set_pressure(self, pressure_bytes: int | None) -> None:
+        """Leave graphs so much memory at most; None: as much as there is for them otherwise."""
+        self.pressure_bytes = pressure_bytes
+        for tenant in self.tenants.values():
+            tenant.graphs.set_pressure(pressure_bytes)
 
     async def get_capabilities(
         self, tenant: Tenant, request: pb.GetCapabilitiesRequest
@@ -125,6 +130,7 @@ class AcceleratorService:
             sandbox="none",
             daemon_version=VERSION,
             allowed_ops=self.order.allowed_ops,
+            **_emulated(self.emulation),
         )
 
     async def find_missing(
@@ -178,7 +184,8 @@ class AcceleratorService:
             manifest = tenant.store.manifest(request.graph_id)
         yield pb.LoadResponse(progress=pb.LoadProgress(stage="loading"))
         loaded = await tenant.graphs.load(manifest)
-        yield pb.LoadResponse(graph=_loaded_message(loaded, self.engine.version))
+        cost = await loaded.costs.at_least()
+        yield pb.LoadResponse(graph=_loaded_message(loaded, self.engine.version, cost))
 
     async def unload(self, tenant: Tenant, request: pb.UnloadRequest) -> pb.UnloadResponse:
         """See Unload in the .proto file."""
@@ -202,7 +209,7 @@ class AcceleratorService:
         self.counters.loads = sum(tenant.graphs.loads for tenant in self.tenants.values())
         return self.counters
 
-    async def run(self, ticket: Ticket, context: Context, request_id: str) -> None:
+    async def run(self, ticket: Ticket, context: Context, visit: Visit) -> None:
         """See Run in the .proto file."""
         tenant = self.tenant_of(ticket)
         receiver = CallReceiver(self.limits)
@@ -212,15 +219,16 @@ class AcceleratorService:
                 self.counters.run_messages_in += 1
                 call = receiver.receive(message)
                 if call is not None:
-                    _log_first_use(tenant, call.graph_id, seen, request_id)
+                    _log_first_use(tenant, call.graph_id, seen, visit.request_id)
                     with self.gate.streams.busy():
-                        for answer in await self._answer(tenant, call, request_id):
+                        for answer in await self._answer(tenant, call, visit):
                             self.counters.run_messages_out += 1
                             await context.write(answer)
 
-    async def _answer(self, tenant: Tenant, call: Call, request_id: str) -> Iterable[bytes]:
-        call_request_id = f"{request_id}-{call.call_id}"
+    async def _answer(self, tenant: Tenant, call: Call, visit: Visit) -> Iterable[bytes]:
+        call_request_id = f"{visit.request_id}-{call.call_id}"
         try:
+            visit.check_run(call.graph_id)
             outcome = await tenant.graphs.run(call)
             self.counters.runs += 1
             return run_stream.answer(
@@ -278,7 +286,19 @@ def _status_message(loaded: Loaded, engine: str) -> pb.GraphStatus:
     )
 
 
-def _loaded_message(loaded: Loaded, engine: str) -> pb.LoadedGraph:
+def _emulated(emulation: Emulation | None) -> dict[str, Any]:
+    """The fields of GetCapabilitiesResponse that only emulated types have."""
+    if emulation is None:
+        return {}
+    return {
+        "emulated_memory_bytes": emulation.published.memory_bytes,
+        "tera_flops_16": emulation.published.tera_flops_16,
+        "tera_flops_32": emulation.published.tera_flops_32,
+        "paced": emulation.paced,
+    }
+
+
+def _loaded_message(loaded: Loaded, engine: str, cost: Cost | None) -> pb.LoadedGraph:
     graph = loaded.graph
     return pb.LoadedGraph(
         graph_id=loaded.graph_id,
@@ -288,4 +308,5 @@ def _loaded_message(loaded: Loaded, engine: str) -> pb.LoadedGraph:
         load_us=int(loaded.load_time * 1e6),
         engine=engine,
         repeatable=graph.repeatable,
+        operations=run_stream.operations_message(cost),
     )

@@ -112,6 +112,8 @@ class BundleStore:
         Raises:
             ModelMissingError: it has not.
         """
+        if len(graph_id) != hashlib.sha256().digest_size:
+            raise _missing()
         path = self._manifests / graph_id.hex()
         try:
             data = path.read_bytes()

@@ -8,47 +8,15 @@ where it is attached (DescribeAccelerators) and not here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from aiohttp import web
 
-from accel_daemon.control.metadata import availability_zone
+from accel_daemon.control.metadata.instance import availability_zone, zone_id
 from accel_daemon.control.service import call_of
+from accel_protocol.accelerator_types import PUBLISHED_TYPES, PublishedType
 from accel_protocol.errors import CallError
 
 MAX_TYPES = 100
-_COMPASS: Mapping[str, str] = {
-    "northeast": "ne",
-    "northwest": "nw",
-    "southeast": "se",
-    "southwest": "sw",
-}
-
-
-@dataclass(frozen=True)
-class PublishedType:
-    """One type as it was sold.
-
-    Attributes:
-        name: for instance "eia2.medium".
-        mebibytes: of accelerator memory.
-        tera_flops_16, tera_flops_32: throughput in 10^12 operations a second, by float width.
-    """
-
-    name: str
-    mebibytes: int
-    tera_flops_16: int
-    tera_flops_32: int
-
-
-PUBLISHED_TYPES = (
-    PublishedType("eia1.medium", 1024, 8, 1),
-    PublishedType("eia1.large", 2048, 16, 2),
-    PublishedType("eia1.xlarge", 4096, 32, 4),
-    PublishedType("eia2.medium", 2048, 8, 1),
-    PublishedType("eia2.large", 4096, 16, 2),
-    PublishedType("eia2.xlarge", 8192, 32, 4),
-)
 
 
 async def describe_accelerator_types(request: web.Request) -> web.StreamResponse:
@@ -77,13 +45,6 @@ def locations(region: str) -> Mapping[str, str]:
         "availability-zone": availability_zone(region),
         "availability-zone-id": zone_id(region),
     }
-
-
-def zone_id(region: str) -> str:
-    """The id of a region's first zone as AWS abbreviates it: "use1-az1" for "us-east-1"."""
-    area, *directions, number = region.split("-")
-    short = "".join(_COMPASS.get(one, one[:1]) for one in directions)
-    return f"{area}{short}{number}-az1"
 
 
 def read_location_type(body: Mapping[str, object]) -> str:

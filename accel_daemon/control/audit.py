@@ -19,12 +19,14 @@ class AuditRecord:
     """One decision.
 
     Attributes:
-        who: ARN of the principal, the key id that was claimed, or "" for an unknown caller.
-        action: for instance "elastic-inference:Connect".
+        who: ARN of the principal that was proven. Where nothing was proven, the access key id that
+            was claimed, which is never an ARN, or "" where none was.
+        action: for instance "elastic-inference:Connect"; "" for a route that there is not.
         accelerator: id of the accelerator, or "*".
-        allowed: the decision.
-        reason: reason code of a refusal, or what the policies said.
+        allowed: whether what was asked for was done, or may have been.
+        reason: reason code of a refusal, and what the policies said.
         request_id: also in the answer to the caller.
+        graph: hex digits of the graph that was named; "" where none was, and then not written.
     """
 
     who: str
@@ -33,12 +35,21 @@ class AuditRecord:
     allowed: bool
     reason: str
     request_id: str
+    graph: str = ""
 
 
 def audit(record: AuditRecord) -> None:
     """Write one line of JSON."""
-    stamped = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **asdict(record)}
+    members = asdict(record)
+    if not record.graph:
+        del members["graph"]
+    stamped = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **members}
     AUDIT.info("%s", json.dumps(stamped))
+
+
+def left_out(count: int) -> AuditRecord:
+    """The line that stands for refusals which were too many to write down."""
+    return AuditRecord("", "", "*", False, f"{count} more lines were left out.", "")
 
 
 def open_audit_log(path: Path) -> logging.Handler:

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
+from accel_daemon.control.holders import tell_holder
 from accel_daemon.control.service import Call, call_of
-from accel_daemon.iam.tickets import MAX_TICKET_SECONDS
 from accel_daemon.supervisor.accelerator_process import AcceleratorProcess
 from accel_daemon.supervisor.fleet import Selector
 from accel_daemon.supervisor.life_cycle import State
@@ -45,11 +45,15 @@ async def connect(request: web.Request) -> web.StreamResponse:
         candidates = _candidates(call, selector)
     else:
         candidates = _visible_candidates(call, selector, among)
-    accelerator = choose(candidates, call.principal.arn, in_order=among is not None)
+    accelerator = _choose_working(call, candidates, in_order=among is not None)
+    call.subject, call.is_allowed = accelerator.id, True
     answer = accelerator.assign(call.principal.arn)
     if not isinstance(answer, Granted) or accelerator.state is not State.READY:
         raise _unavailable(accelerator)
-    return web.json_response(_answer(call, accelerator))
+    # Read before anything is waited for: by then another principal may have the accelerator.
+    tenancy = accelerator.tenancy.number
+    policies = await tell_holder(call, accelerator)
+    return web.json_response(_answer(call, accelerator, tenancy, policies))
 
 
 def read_selector(body: Mapping[str, object]) -> Selector:
@@ -126,6 +130,23 @@ def choose(
             fields={"retry_after_ms": str(round(soonest * 1000))},
         )
     return best
+
+
+def _choose_working(
+    call: Call, candidates: Sequence[AcceleratorProcess], *, in_order: bool
+) -> AcceleratorProcess:
+    """The best of those that are not unavailable by a fault on demand."""
+    best = choose(candidates, call.principal.arn, in_order=in_order)
+    faults = call.service.faults
+    if faults is None or not faults.refuses_connect(best.place):
+        return best
+    others = [one for one in candidates if one is not best]
+    if not others:
+        raise ConnectionLostError(
+            f"The accelerator {best.id} is unavailable (fault on demand).",
+            fields={"retry_after_ms": str(RESTART_RETRY_MS)},
+        )
+    return _choose_working(call, others, in_order=in_order)
 
 
 def _candidates(call: Call, selector: Selector) -> tuple[AcceleratorProcess, ...]:
@@ -214,16 +235,21 @@ def _unavailable(accelerator: AcceleratorProcess) -> AcceleratorError:
     )
 
 
-def _answer(call: Call, accelerator: AcceleratorProcess) -> dict[str, object]:
+def _answer(
+    call: Call, accelerator: AcceleratorProcess, tenancy: int, policies: int
+) -> dict[str, object]:
+    seconds = call.ticket_seconds
     ticket = call.service.tickets.issue(
         call.principal,
         accelerator.id,
         call.access_key_id,
-        accelerator.tenancy.number,
+        tenancy,
         call.service.now().timestamp(),
-        MAX_TICKET_SECONDS,
+        seconds,
+        parents=call.caller.parents,
+        policies=policies,
     )
-    call.audit(accelerator.id, allowed=True, reason="A ticket was issued.")
+    call.why = "A ticket was issued."
     return {
         "accelerator": {
             "id": accelerator.id,
@@ -233,7 +259,7 @@ def _answer(call: Call, accelerator: AcceleratorProcess) -> dict[str, object]:
             "serverName": accelerator.id,
         },
         "ticket": ticket,
-        "ticketExpiresIn": MAX_TICKET_SECONDS,
+        "ticketExpiresIn": seconds,
         "principal": call.principal.arn,
         "requestId": call.request_id,
     }

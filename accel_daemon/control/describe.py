@@ -1,7 +1,8 @@
 """`POST /describe-accelerators`: AWS's operation, with its ids, filters and pages.
 
 The rows of `acceleratorSet` are exactly AWS's. What AWS has no member for is beside it, in
-`acceleratorDetails`, which AWS's SDKs ignore: ordinal, state, endpoint and the memory that is used.
+`acceleratorDetails`, which AWS's SDKs ignore: ordinal, state, endpoint, the memory that is used,
+and whether it is paced.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from accel_daemon.control.metadata import availability_zone, instance_id
+from accel_daemon.control.metadata.instance import availability_zone, instance_id
 from accel_daemon.control.pages import Question, cut_page, matches, read_question
 from accel_daemon.control.service import ControlService, call_of
 from accel_daemon.supervisor.accelerator_process import AcceleratorProcess
-from accel_daemon.supervisor.life_cycle import State
 
 
 async def describe_accelerators(request: web.Request) -> web.StreamResponse:
@@ -51,9 +51,8 @@ def _filtered(service: ControlService, accelerator: AcceleratorProcess) -> dict[
 def _row(service: ControlService, accelerator: AcceleratorProcess) -> dict[str, object]:
     account = service.identities().account
     instance = instance_id(service.fleet)
-    is_ok = accelerator.state is State.READY
     return {
-        "acceleratorHealth": {"status": "Ok" if is_ok else "Unavailable"},
+        "acceleratorHealth": {"status": "Ok" if accelerator.is_healthy else "Unavailable"},
         "acceleratorType": accelerator.placement.spec.type,
         "acceleratorId": accelerator.id,
         "availabilityZone": availability_zone(service.region),
@@ -68,4 +67,5 @@ def _details(accelerator: AcceleratorProcess) -> dict[str, object]:
         "state": accelerator.state.value,
         "endpoint": accelerator.endpoint,
         "usedMemoryBytes": accelerator.counters.get("memory_bytes"),
+        **({"paced": True} if accelerator.placement.spec.paced else {}),
     }

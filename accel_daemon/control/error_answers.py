@@ -16,6 +16,7 @@ _AWS_NAMES: Mapping[str, str] = {
     "ACCESS_DENIED": "AccessDeniedException",
     "ACCELERATOR_NOT_FOUND": "ResourceNotFoundException",
     "CLOCK_SKEW": "RequestTimeTooSkewed",
+    "CREDENTIALS_EXPIRED": "ExpiredTokenException",
     "INTERNAL": "InternalServerException",
     "INVALID_CALL": "BadRequestException",
     "INVALID_CREDENTIALS": "IncompleteSignatureException",

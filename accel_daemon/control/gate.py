@@ -16,18 +16,20 @@ from enum import Enum
 
 from aiohttp import web
 
-from accel_daemon.control.audit import AuditRecord, audit
+from accel_daemon.control import security_token_answers
+from accel_daemon.control.credential_faults import meet_credential_faults
 from accel_daemon.control.error_answers import REQUEST_ID_HEADER, error_answer
-from accel_daemon.control.service import SERVICE, Call, policies_of, set_call
+from accel_daemon.control.request_audit import STRANGERS, audit_call, audit_stranger
+from accel_daemon.control.service import SERVICE, Call, known_call, set_call
+from accel_daemon.iam.authentication import SERVICE as EI_SERVICE
 from accel_daemon.iam.authentication import authenticate
-from accel_daemon.iam.principals import User
+from accel_daemon.iam.identification import Caller, identify
 from accel_daemon.iam.replays import SignatureMemory
+from accel_daemon.iam.sessions import Session
 from accel_protocol.errors import (
     AcceleratorError,
     AccessDeniedError,
-    BusyError,
     CallError,
-    CredentialsError,
     DeadlineError,
     InternalError,
     LimitError,
@@ -46,6 +48,7 @@ class Scope(Enum):
 
     DAEMON = "the daemon; the gate asks"
     ACCELERATOR = "an accelerator that the handler finds out; the handler asks"
+    ROLE = "a role, or nothing, as the form says; the handler asks"
 
 
 @dataclass(frozen=True)
@@ -57,19 +60,23 @@ class Permission:
         scope: what the policies are asked about.
         repeatable: how long the very same signed request may come again; None for as long as its
             signature is good, which is right for what changes nothing.
+        service: that requests are signed for.
     """
 
     action: str
     scope: Scope = Scope.DAEMON
     repeatable: timedelta | None = None
+    service: str = EI_SERVICE
 
 
 PUBLIC = None
 SIGNATURES = web.AppKey("signatures", SignatureMemory)
 
+STS = "sts"
 ONCE = timedelta(0)
 # An SDK that got no answer repeats the request, within one second with the same signature, and a
-# script may tag, untag and tag in one second. A replay later than that could undo another change.
+# script may tag, untag and tag in one second. A replay later than that could undo another change,
+# or get credentials that were meant for another.
 SHORTLY = timedelta(seconds=2)
 
 PERMISSIONS: Mapping[tuple[str, str], Permission | None] = {
@@ -78,6 +85,7 @@ PERMISSIONS: Mapping[tuple[str, str], Permission | None] = {
     ("GET", "/metrics"): Permission("elastic-inference:GetMetrics"),
     ("GET", "/status"): Permission("elastic-inference:GetStatus"),
     ("POST", "/connect"): Permission("elastic-inference:Connect", Scope.ACCELERATOR, ONCE),
+    ("POST", "/"): Permission("sts:*", Scope.ROLE, SHORTLY, STS),
     ("GET", "/describe-accelerator-types"): Permission(
         "elastic-inference:DescribeAcceleratorTypes"
     ),
@@ -94,6 +102,12 @@ PERMISSIONS: Mapping[tuple[str, str], Permission | None] = {
     ("DELETE", "/tags/{resourceArn}"): Permission(
         "elastic-inference:UntagResource", Scope.ACCELERATOR, SHORTLY
     ),
+    ("GET", "/faults"): Permission("elastic-inference:ListFaults"),
+    ("POST", "/faults"): Permission("elastic-inference:InjectFault", repeatable=ONCE),
+    ("DELETE", "/faults"): Permission("elastic-inference:ClearFaults", repeatable=SHORTLY),
+    ("DELETE", "/faults/{faultId}"): Permission(
+        "elastic-inference:ClearFaults", repeatable=SHORTLY
+    ),
 }
 
 
@@ -105,15 +119,34 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = await _admit(request, handler, request_id)
     except AcceleratorError as error:
         LOG.info("%s %s: %s", request_id, _route_name(request), error.reason)
-        return error_answer(error, request_id)
+        return _refuse(request, error, request_id)
     except web.HTTPException as error:
         LOG.info("%s %s: HTTP %d", request_id, _route_name(request), error.status)
-        return error_answer(_of_http(error), request_id)
+        return _refuse(request, _of_http(error), request_id)
     except Exception:
         LOG.exception("%s %s: a defect", request_id, _route_name(request))
-        return error_answer(InternalError("The daemon failed at this request."), request_id)
+        defect = InternalError("The daemon failed at this request.")
+        return _refuse(request, defect, request_id)
+    if (call := known_call(request)) is not None:
+        audit_call(call, None)
     answer.headers[REQUEST_ID_HEADER] = request_id
     return answer
+
+
+def _refuse(request: web.Request, error: AcceleratorError, request_id: str) -> web.Response:
+    """The answer to a request that was not served, and its line in the audit log."""
+    call, permission = known_call(request), _listed(request)
+    if call is not None:
+        audit_call(call, error)
+    elif permission is not PUBLIC or not _is_public(request):
+        try:
+            signed = wire_request(request, b"")
+        except CallError:
+            signed = None
+        action = "" if permission is None else permission.action
+        audit_stranger(request.app[STRANGERS], signed, action, error, request_id)
+    is_sts = permission is not None and permission.service == STS
+    return (security_token_answers.failure if is_sts else error_answer)(error, request_id)
 
 
 async def _admit(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
@@ -124,9 +157,10 @@ async def _admit(request: web.Request, handler: Handler, request_id: str) -> web
     if (refresh := request.app[SERVICE].refresh_identities) is not None:
         await refresh()
     call = _identify(request, body, permission, request_id)
+    set_call(request, call)
+    meet_credential_faults(call)
     if permission.scope is Scope.DAEMON and not call.allows():
         raise call.denied()
-    set_call(request, call)
     answer = await handler(request)
     if not call.evaluations:
         raise InternalError("The daemon did not ask the policies about this request.")
@@ -167,55 +201,63 @@ def _identify(request: web.Request, body: bytes, permission: Permission, request
     """Who calls.
 
     Raises:
-        CredentialsError: it could not be proven; audited.
-        BusyError: the key made too many changes lately; audited.
+        CredentialsError: it could not be proven.
+        BusyError: the key made too many changes lately.
     """
-    try:
-        access_key_id, user = _authenticated(request, body, permission)
-    except (BusyError, CredentialsError) as error:
-        audit(AuditRecord("", permission.action, "*", False, error.reason, request_id))
-        raise
+    caller = _authenticated(request, body, permission)
     service = request.app[SERVICE]
-    policies = policies_of(user)
-    if policies is None:
-        LOG.error("the policies of user %s cannot be understood, so all is denied", user.name)
+    policy_set = caller.policy_set(service.identities())
+    rules = policy_set.rules()
+    if rules is None:
+        LOG.error("policies of %s cannot be understood, so all is denied", caller.principal.arn)
     return Call(
         service=service,
-        principal=service.identities().principal(user),
-        access_key_id=access_key_id,
+        caller=caller,
         action=permission.action,
         body=body,
         request_id=request_id,
-        policies=policies or (),
+        policy_set=policy_set,
+        rules=rules,
         source_ip=request.remote,
         is_secure=request.secure,
     )
 
 
-def _authenticated(request: web.Request, body: bytes, permission: Permission) -> tuple[str, User]:
-    """The access key that signed, and whose it is."""
+def _authenticated(request: web.Request, body: bytes, permission: Permission) -> Caller:
+    """Who signed."""
     service = request.app[SERVICE]
-    identities, now = service.identities(), service.now()
+    identities, now, sessions = service.identities(), service.now(), service.sessions
+
+    opened: dict[str, Session] = {}
 
     def use_once(access_key_id: str, signature: str) -> None:
         if permission.repeatable is not None:
-            request.app[SIGNATURES].use(access_key_id, signature, now, permission.repeatable)
+            # Sessions count for what they go back to: who gets many gets no more room.
+            session = opened.get(access_key_id)
+            holder = access_key_id if session is None else session.parents[0]
+            request.app[SIGNATURES].use(holder, signature, now, permission.repeatable)
 
     def find_secret(access_key_id: str) -> str | None:
         found = identities.find_key(access_key_id)
         return None if found is None else found[1].secret_access_key
 
-    access_key_id = authenticate(
+    def find_session_secret(access_key_id: str, token: str) -> str | None:
+        session = sessions.unseal(access_key_id, token)
+        if session is None:
+            return None
+        opened[access_key_id] = session
+        return session.secret_access_key
+
+    signer = authenticate(
         wire_request(request, body),
         now=now,
         region=service.region,
+        service=permission.service,
         find_secret=find_secret,
+        find_session_secret=find_session_secret,
         use_once=use_once,
     )
-    found = identities.find_key(access_key_id)
-    if found is None:
-        raise CredentialsError("The access key is unknown.", reason="SIGNATURE_MISMATCH")
-    return access_key_id, found[0]
+    return identify(signer, identities, sessions, now)
 
 
 def wire_request(request: web.Request, body: bytes) -> HttpRequest:
@@ -245,6 +287,20 @@ def _of_http(error: web.HTTPException) -> AcceleratorError:
     if error.status in (404, 405):
         return VersionError("There is no such operation.", reason="UNKNOWN_METHOD")
     return CallError("The request cannot be understood.")
+
+
+def _listed(request: web.Request) -> Permission | None:
+    """The entry of a request's route; None also where there is none."""
+    try:
+        return _permission(request)
+    except AcceleratorError:
+        return None
+
+
+def _is_public(request: web.Request) -> bool:
+    resource = request.match_info.route.resource
+    known = (request.method, "" if resource is None else resource.canonical)
+    return known in PERMISSIONS and PERMISSIONS[known] is PUBLIC
 
 
 def _route_name(request: web.Request) -> str:

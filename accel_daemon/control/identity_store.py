@@ -14,6 +14,7 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from accel_daemon.iam.identity_file import from_json, to_json
 from accel_daemon.iam.principals import NO_ACCOUNT, Identities
 from accel_protocol.errors import ConfigurationError
 from accel_protocol.private_files import replace_file
@@ -52,7 +53,7 @@ class IdentityStore:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _locked(self._path.with_name(f"{self._path.name}.lock")):
                 changed = change(self._load())
-                self._loaded = _version(replace_file(self._path, changed.to_json().encode()))
+                self._loaded = _version(replace_file(self._path, to_json(changed).encode()))
                 return changed
 
     def changed(self) -> bool:
@@ -76,7 +77,7 @@ class IdentityStore:
         except FileNotFoundError:
             self._loaded = _MISSING
             return Identities(NO_ACCOUNT)
-        identities = Identities.from_json(_decode(text))
+        identities = from_json(_decode(text))
         # Only now: a file that could not be understood stays "changed", and is tried again.
         self._loaded = _version(status)
         return identities

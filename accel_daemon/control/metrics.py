@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from accel_daemon.control.metadata import is_local_host
+from accel_daemon.control.metadata.guard import is_local_host
 from accel_daemon.control.service import call_of
 from accel_daemon.supervisor.fleet import Fleet
 from accel_daemon.supervisor.life_cycle import State
@@ -49,6 +49,7 @@ class AcceleratorFacts:
         accelerator_id: "eia-" and 32 hexadecimal digits.
         type: for instance "eia2.medium".
         state: of its process.
+        is_healthy: whether it is ready, and no fault on demand says otherwise.
         is_connected: whether a process is there and has reported.
         restarts: how often its process was started again.
         counters: what the running process reported; empty while there is none.
@@ -57,6 +58,7 @@ class AcceleratorFacts:
     accelerator_id: str
     type: str
     state: State
+    is_healthy: bool
     is_connected: bool
     restarts: int
     counters: Mapping[str, int]
@@ -74,6 +76,7 @@ def facts_of(fleet: Fleet) -> tuple[AcceleratorFacts, ...]:
             accelerator_id=one.id,
             type=one.placement.spec.type,
             state=one.state,
+            is_healthy=one.is_healthy,
             is_connected=one.pid is not None and one.state in (State.READY, State.DRAINING),
             restarts=one.restarts,
             counters=dict(one.counters),
@@ -88,8 +91,8 @@ def families(facts: Iterable[AcceleratorFacts]) -> list[Metric]:
     return [
         _gauge(
             "accel_health_check_failed",
-            "1 while the accelerator is not ready, else 0 (AcceleratorHealthCheckFailed).",
-            [(one.labels, float(one.state is not State.READY)) for one in known],
+            "1 while the accelerator is not healthy, else 0 (AcceleratorHealthCheckFailed).",
+            [(one.labels, float(not one.is_healthy)) for one in known],
         ),
         _gauge(
             "accel_connectivity_check_failed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import tempfile
 from collections.abc import AsyncIterator
@@ -18,8 +19,11 @@ from accel_daemon.control.accelerator_types import (
 from accel_daemon.control.authority_certificate import authority_certificate
 from accel_daemon.control.connect import connect
 from accel_daemon.control.describe import describe_accelerators
+from accel_daemon.control.faults import clear_fault, clear_faults, inject_fault, list_faults
 from accel_daemon.control.gate import MAX_BODY_BYTES, SIGNATURES, gate
 from accel_daemon.control.metrics import metrics
+from accel_daemon.control.request_audit import STRANGERS, strangers_throttle
+from accel_daemon.control.security_tokens import security_tokens
 from accel_daemon.control.service import SERVICE, ControlService
 from accel_daemon.control.status import healthz, status
 from accel_daemon.control.tags import list_tags, tag, untag
@@ -41,10 +45,12 @@ def build_app(service: ControlService) -> web.Application:
     app = web.Application(middlewares=[gate], client_max_size=MAX_BODY_BYTES)
     app[SERVICE] = service
     app[SIGNATURES] = SignatureMemory()
+    app[STRANGERS] = strangers_throttle()
     app.router.add_get("/ca.pem", authority_certificate, allow_head=False)
     app.router.add_get("/healthz", healthz, allow_head=False)
     app.router.add_get("/metrics", metrics, allow_head=False)
     app.router.add_get("/status", status, allow_head=False)
+    app.router.add_post("/", security_tokens)
     app.router.add_post("/connect", connect)
     app.router.add_get("/describe-accelerator-types", describe_accelerator_types, allow_head=False)
     app.router.add_post("/describe-accelerator-offerings", describe_accelerator_offerings)
@@ -52,6 +58,10 @@ def build_app(service: ControlService) -> web.Application:
     app.router.add_get("/tags/{resourceArn}", list_tags, allow_head=False)
     app.router.add_post("/tags/{resourceArn}", tag)
     app.router.add_delete("/tags/{resourceArn}", untag)
+    app.router.add_get("/faults", list_faults, allow_head=False)
+    app.router.add_post("/faults", inject_fault)
+    app.router.add_delete("/faults", clear_faults)
+    app.router.add_delete("/faults/{faultId}", clear_fault)
     return app
 
 
@@ -100,8 +110,17 @@ async def serving(
     port: int,
     context: ssl.SSLContext | None = None,
     idle_seconds: float = IDLE_CONNECTION_SECONDS,
+    hop_limit: int | None = None,
 ) -> AsyncIterator[int]:
     """Serve an application; gives the port, and stops serving at the end.
+
+    Args:
+        app: the application.
+        host: address to listen on.
+        port: to listen on; 0 lets the system choose.
+        context: for TLS.
+        idle_seconds: how long a connection may be silent.
+        hop_limit: the time to live of all IPv4 packets that are sent; None for the system's.
 
     Raises:
         ConfigurationError: the address cannot be listened on.
@@ -119,9 +138,8 @@ async def serving(
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, ssl_context=context)
         try:
-            await site.start()
+            await _site(runner, host, port, context, hop_limit).start()
         except OSError as error:
             raise ConfigurationError(
                 f"Port {port} of {host} cannot be listened on: {error.strerror}.",
@@ -130,3 +148,24 @@ async def serving(
         yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()
+
+
+def _site(
+    runner: web.AppRunner,
+    host: str,
+    port: int,
+    context: ssl.SSLContext | None,
+    hop_limit: int | None,
+) -> web.BaseSite:
+    if hop_limit is None:
+        return web.TCPSite(runner, host, port, ssl_context=context)
+    listener = socket.socket(socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit it, and so does the first answer to whoever wants to connect.
+        listener.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hop_limit)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return web.SockSite(runner, listener, ssl_context=context)

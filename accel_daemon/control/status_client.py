@@ -1,8 +1,9 @@
-"""Asks the running daemon for its status, the way any client would: over TLS, with a signature."""
+"""Asks the running daemon of a home, the way any client would: over TLS, with a signature."""
 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,12 @@ TIMEOUT = urllib3.Timeout(connect=5.0, read=10.0)
 
 
 def fetch_status(profile_path: Path) -> Mapping[str, Any]:
-    """The daemon's answer to `GET /status`.
+    """The daemon's answer to `GET /status`; raises as `call_daemon`."""
+    return call_daemon(profile_path, "GET", "/status")
+
+
+def call_daemon(profile_path: Path, method: str, path: str, body: bytes = b"") -> Mapping[str, Any]:
+    """The daemon's answer to one request, which is signed with the profile's key.
 
     Raises:
         ConfigurationError: there is no usable profile.
@@ -33,21 +39,25 @@ def fetch_status(profile_path: Path) -> Mapping[str, Any]:
         AcceleratorError: what the daemon refused with.
     """
     profile = _read_profile(profile_path)
-    request = HttpRequest(
-        "GET", "/status", "", (("Host", urlsplit(profile["control"]).netloc),), b""
-    )
+    headers = {
+        "Host": urlsplit(profile["control"]).netloc,
+        "Content-Type": "application/json",
+        # So that two equal requests within one second are not taken for a replay.
+        "X-Accel-Nonce": secrets.token_hex(16),
+    }
+    request = HttpRequest(method, path, "", tuple(headers.items()), body)
     key = AccessKey(profile["access_key_id"], profile["secret_access_key"])
     signed = sign(request, key, region=profile["region"], service=SERVICE, now=datetime.now(UTC))
-    response = _send(profile, {**dict(request.headers), **signed})
-    body = _read_json(response.data)
+    response = _send(profile, request, {**headers, **signed})
+    answer = _read_json(response.data)
     if response.status != 200:
         raise from_wire(
-            str(body.get("reason", "INTERNAL")),
-            str(body.get("message", "The daemon refused.")),
-            remedy=str(body.get("remedy", "")),
-            request_id=str(body.get("requestId", "")),
+            str(answer.get("reason", "INTERNAL")),
+            str(answer.get("message", "The daemon refused.")),
+            remedy=str(answer.get("remedy", "")),
+            request_id=str(answer.get("requestId", "")),
         )
-    return body
+    return answer
 
 
 def _read_profile(path: Path) -> Mapping[str, str]:
@@ -61,12 +71,15 @@ def _read_profile(path: Path) -> Mapping[str, str]:
         raise ConfigurationError(f"{path} is not a complete client profile.") from None
 
 
-def _send(profile: Mapping[str, str], headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+def _send(
+    profile: Mapping[str, str], request: HttpRequest, headers: Mapping[str, str]
+) -> urllib3.BaseHTTPResponse:
+    url = profile["control"] + request.path
     try:
         with urllib3.PoolManager(
             ca_certs=profile["ca_file"], cert_reqs="CERT_REQUIRED", retries=False, timeout=TIMEOUT
         ) as pool:
-            return pool.request("GET", f"{profile['control']}/status", headers=dict(headers))
+            return pool.request(request.method, url, body=request.body, headers=dict(headers))
     except urllib3.exceptions.SSLError:
         raise PeerIdentityError("What answers did not prove to be this home's daemon.") from None
     except (urllib3.exceptions.HTTPError, OSError):

@@ -13,9 +13,11 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from accel_daemon.control.service import Call, call_of
+from accel_daemon.control.holders import tell_again
+from accel_daemon.control.service import Call, call_of, tag_keys
 from accel_daemon.control.tag_store import TagStore
-from accel_protocol.errors import AcceleratorError, CallError, ConfigurationError
+from accel_daemon.iam.request_context import ContextValue
+from accel_protocol.errors import CallError, ConfigurationError
 
 TAGS = web.AppKey("tags", TagStore)
 MAX_TAGS = 50
@@ -39,21 +41,32 @@ async def list_tags(request: web.Request) -> web.StreamResponse:
 async def tag(request: web.Request) -> web.StreamResponse:
     """Add tags; a key that is there gets its new value."""
     call = call_of(request)
-    accelerator = _accelerator(call, request)
-    merged = {**request.app[TAGS].get(accelerator), **read_tags(call.json_body())}
+    tags = read_tags(call.json_body())
+    keys = {**tag_keys("aws:RequestTag/", tags), "aws:TagKeys": list(tags)}
+    accelerator = _accelerator(call, request, keys)
+    merged = {**request.app[TAGS].get(accelerator), **tags}
     if len(merged) > MAX_TAGS:
         raise CallError(f"The accelerator would have more than {MAX_TAGS} tags.")
-    request.app[TAGS].replace(accelerator, merged)
+    await _replace(request, call, accelerator, merged)
     return web.json_response({})
 
 
 async def untag(request: web.Request) -> web.StreamResponse:
     """Remove the tags with these keys; a key that is not there is none to remove."""
-    accelerator = _accelerator(call_of(request), request)
-    gone = set(read_tag_keys(request.raw_path.partition("?")[2]))
+    call = call_of(request)
+    gone = read_tag_keys(request.raw_path.partition("?")[2])
+    accelerator = _accelerator(call, request, {"aws:TagKeys": gone})
     kept = {k: v for k, v in request.app[TAGS].get(accelerator).items() if k not in gone}
-    request.app[TAGS].replace(accelerator, kept)
+    await _replace(request, call, accelerator, kept)
     return web.json_response({})
+
+
+async def _replace(
+    request: web.Request, call: Call, accelerator: str, tags: Mapping[str, str]
+) -> None:
+    """Keep the tags, and tell the accelerator: policies may ask for them."""
+    request.app[TAGS].replace(accelerator, tags)
+    await tell_again(call.service, call.service.fleet.select(accelerator))
 
 
 def read_arn(segment: str) -> tuple[str, str]:
@@ -105,22 +118,22 @@ def read_tag_keys(query: str) -> Sequence[str]:
     return keys
 
 
-def _accelerator(call: Call, request: web.Request) -> str:
+def _accelerator(
+    call: Call, request: web.Request, keys: Mapping[str, ContextValue] | None = None
+) -> str:
     """The id of the accelerator that the path names, once the policies allow the action on it.
+
+    `keys` are the condition keys that say what is to be done with which tags.
 
     Raises:
         CallError: the path names none.
         AccessDeniedError: the policies do not allow it.
         ConfigurationError: it is not there (ACCELERATOR_NOT_FOUND).
     """
-    try:
-        arn, accelerator = read_arn(_segment(request))
-        if arn != call.service.accelerator_arn(accelerator):
-            raise _not_found()  # of another account or region, about which nothing is allowed here
-    except AcceleratorError as error:
-        call.audit("*", allowed=False, reason=error.reason)
-        raise
-    if not call.allows(accelerator):
+    arn, accelerator = read_arn(_segment(request))
+    if arn != call.service.accelerator_arn(accelerator):
+        raise _not_found()  # of another account or region, about which nothing is allowed here
+    if not call.allows(accelerator, keys):
         raise call.denied(accelerator[:40])
     if accelerator not in {one.id for one in call.service.fleet.accelerators}:
         raise _not_found()

@@ -28,6 +28,37 @@ class TensorSpec:
     shape: tuple[int, ...] | None
 
 
+@dataclass(frozen=True)
+class Weights:
+    """Bytes that loading a model brings into memory: of its variables, and of its constants."""
+
+    variables: int
+    constants: int
+
+    @property
+    def total(self) -> int:
+        """Both."""
+        return self.variables + self.constants
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run takes, told from the graph and the shapes of its feeds.
+
+    Attributes:
+        flops_16: floating-point operations in 16-bit floats.
+        flops_32: those in anything wider. A multiplication and an addition are two.
+        activation_bytes: the most that feeds and results in between take at one time, when ops run
+            one after the other.
+        incomplete: whether some shapes are not known before the run, so that the rest is too low.
+    """
+
+    flops_16: int
+    flops_32: int
+    activation_bytes: int
+    incomplete: bool
+
+
 class Graph(Protocol):
     """One loaded graph. `run` may be called from several threads at once."""
 
@@ -49,6 +80,15 @@ class Graph(Protocol):
             DeadlineError: the time ran out and the work was stopped.
         """
 
+    def cost(self, shapes: Mapping[str, tuple[int, ...] | None]) -> Cost | None:
+        """What a run with feeds of these shapes takes; None where that cannot be told.
+
+        Takes as long as building the graph once more. May be called from several threads at once.
+
+        Args:
+            shapes: by alias of what is fed; None for an unknown rank.
+        """
+
     def close(self) -> None:
         """Free what the graph holds; running calls end with an error."""
 
@@ -58,6 +98,9 @@ class Engine(Protocol):
 
     version: str
     """Name and version, for instance "tensorflow 2.21.0"."""
+
+    def weigh(self, folder: Path, manifest: Manifest) -> Weights:
+        """What loading the bundle would bring at least, told without loading it. Never fails."""
 
     def load(self, folder: Path, manifest: Manifest) -> Graph:
         """Load the bundle whose files lie in `folder`.

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from mmap import mmap
 from typing import Any
 
 _VARINT, _FIXED64, _BYTES, _GROUP, _GROUP_END, _FIXED32 = range(6)
 _LEAST_BYTES = 2  # of a message inside another one: its tag and its length
 
 
-def count_messages(data: bytes, descriptor: Any, most: int) -> int:
+def count_messages(data: bytes | mmap, descriptor: Any, most: int) -> int:
     """How many messages are in a serialized message; counting ends above `most`.
 
     Unknown fields and what does not parse count as nothing: the parser skips or refuses them.
@@ -55,7 +56,7 @@ def _message_fields(descriptor: Any) -> Mapping[int, Any]:
     return {f.number: f.message_type for f in descriptor.fields if f.message_type is not None}
 
 
-def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
+def _varint(data: bytes | mmap, position: int, end: int) -> tuple[int, int]:
     """A number and where it ends; at the end of the data zero."""
     value = shift = 0
     while position < end and shift < 70:

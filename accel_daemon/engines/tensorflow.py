@@ -15,10 +15,18 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.client import pywrap_tf_session as tf_session
 
-from accel_daemon.engines import tensorflow_import, tensorflow_restore, tensorflow_state
+from accel_daemon.engines import (
+    tensorflow_cost,
+    tensorflow_flat,
+    tensorflow_import,
+    tensorflow_restore,
+    tensorflow_state,
+    tensorflow_weights,
+)
 from accel_daemon.engines import tensorflow_saved_model as saved_model
-from accel_daemon.engines.engine import TensorSpec
+from accel_daemon.engines.engine import Cost, TensorSpec, Weights
 from accel_daemon.engines.tensorflow_admission import Policy
+from accel_daemon.engines.tensorflow_flat import Fed
 from accel_daemon.engines.tensorflow_import import admitted_part, import_part
 from accel_protocol import dtypes, manifest
 from accel_protocol.errors import (
@@ -27,6 +35,7 @@ from accel_protocol.errors import (
     DeadlineError,
     FeedError,
     GraphError,
+    LimitError,
     ModelError,
 )
 from accel_protocol.limits import Limits
@@ -46,6 +55,14 @@ class TensorFlowEngine:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
+
+    def weigh(self, folder: Path, manifest_: Manifest) -> Weights:
+        """See `Engine.weigh`."""
+        try:
+            saved_model.check_messages(folder, manifest_, self.policy.limits)
+        except (LimitError, OSError):
+            return Weights(0, 0)  # loading says what is wrong with it
+        return tensorflow_weights.weigh(folder, manifest_)
 
     def load(self, folder: Path, manifest_: Manifest) -> TensorFlowGraph:
         """See `Engine.load`."""
@@ -148,6 +165,7 @@ class TensorFlowGraph:
         self.feeds = {alias: self._spec(alias, name) for alias, name in feeds.items()}
         self.fetches = {alias: self._spec(alias, name) for alias, name in fetches.items()}
         self.repeatable = tensorflow_state.is_repeatable(graph_def, fetches.values())
+        self._definition = tensorflow_flat.without_large_constants(graph_def, fetches.values())
         # The graph is complete; Session.run would check that again at every call.
         session._extend_graph()
 
@@ -203,6 +221,16 @@ class TensorFlowGraph:
         finally:
             if options is not None:
                 tf_session.TF_DeleteBuffer(options)
+
+    def cost(self, shapes: Mapping[str, tuple[int, ...] | None]) -> Cost | None:
+        """See `Graph.cost`."""
+        feeds = {
+            spec.tensor: Fed(spec.dtype, shapes[alias])
+            for alias, spec in self.feeds.items()
+            if alias in shapes
+        }
+        fetches = [spec.tensor for spec in self.fetches.values()]
+        return tensorflow_cost.cost(self._definition, feeds, fetches)
 
     def close(self) -> None:
         """See `Graph.close`."""

@@ -6,16 +6,18 @@ Read as data: nothing here runs anything of the model.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
 from google.protobuf import text_format
+from tensorflow.core.framework import graph_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from accel_daemon.engines.message_count import count_messages
 from accel_protocol.errors import ModelError
 from accel_protocol.limits import MIB, Limits
-from accel_protocol.manifest import is_safe_name
+from accel_protocol.manifest import FROZEN_GRAPH, FROZEN_GRAPH_FILE, Manifest, is_safe_name
 
 _BINARY_NAME = "saved_model.pb"
 _TEXT_NAME = "saved_model.pbtxt"
@@ -68,6 +70,22 @@ def parse_limited(data: bytes, kind: Any, limits: Limits) -> Any:
     most = limits.graph_messages
     limits.check("graph_messages", count_messages(data, kind.DESCRIPTOR, most))
     return kind.FromString(data)
+
+
+def check_messages(folder: Path, manifest_: Manifest, limits: Limits) -> None:
+    """See that a bundle's graph has no more messages inside than it may, reading nothing else.
+
+    Raises:
+        LimitError: graph_messages.
+        OSError: the file cannot be read.
+    """
+    frozen = manifest_.format == FROZEN_GRAPH
+    kind = graph_pb2.GraphDef if frozen else saved_model_pb2.SavedModel
+    path = folder / (FROZEN_GRAPH_FILE if frozen else _BINARY_NAME)
+    if path.stat().st_size:
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            count = count_messages(data, kind.DESCRIPTOR, limits.graph_messages)
+        limits.check("graph_messages", count)
 
 
 def restore_op(meta_graph: Any) -> str | None:

@@ -15,10 +15,11 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from accel_daemon.iam.claims import Claim, invalid, read_claim
+from accel_daemon.iam.principals import is_temporary
 from accel_protocol import sigv4
 from accel_protocol.errors import CredentialsError
 from accel_protocol.sigv4 import HttpRequest
@@ -34,6 +35,14 @@ _HEADER_TEXT = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
 _SINGLE_HEADERS = ("authorization", "content-length", "content-type", "host")
 
 
+@dataclass(frozen=True)
+class Signer:
+    """Which access key signed, and the session token that it came with, if any."""
+
+    access_key_id: str
+    session_token: str | None = field(default=None, repr=False)
+
+
 def authenticate(
     request: HttpRequest,
     *,
@@ -42,10 +51,10 @@ def authenticate(
     service: str = SERVICE,
     find_secret: Callable[[str], str | None],
     max_skew: timedelta = MAX_SKEW,
-    session_token_valid: Callable[[str, str], bool] | None = None,
+    find_session_secret: Callable[[str, str], str | None] | None = None,
     use_once: Callable[[str, str], None] | None = None,
-) -> str:
-    """The id of the access key that signed the request.
+) -> Signer:
+    """Which access key signed the request.
 
     Args:
         request: with the path and the query as they were on the wire.
@@ -54,8 +63,8 @@ def authenticate(
         service: the only service accepted there.
         find_secret: the secret of an access key id, or None.
         max_skew: how far the client's clock may be off, either way; exactly this much is accepted.
-        session_token_valid: whether (access key id, session token) belong together. Without it,
-            a request with a session token is refused rather than its token ignored.
+        find_session_secret: the secret that a session token holds for its access key id, expired or
+            not, or None. Without it, a request with a token is refused, not its token ignored.
         use_once: called with access key id and signature once these are proven; refuses what was
             used before by raising. Without it, signatures may come again.
 
@@ -63,22 +72,37 @@ def authenticate(
         CredentialsError: MISSING_CREDENTIALS, INVALID_CREDENTIALS, CLOCK_SKEW (fields
             "server_time", "skew_seconds") or SIGNATURE_MISMATCH, or what `use_once` raised.
     """
+    claim, payload_hash = _read(request, region, service)
+    _check_token_goes_with_key(claim, find_session_secret is not None)
+    _check_clock(claim, now, max_skew)
+    if claim.session_token is None or find_session_secret is None:
+        secret = find_secret(claim.access_key_id)
+    else:
+        secret = find_session_secret(claim.access_key_id, claim.session_token)
+    _check_signature(request, claim, payload_hash, secret)
+    if use_once is not None:
+        use_once(claim.access_key_id, claim.signature)
+    return Signer(claim.access_key_id, claim.session_token)
+
+
+def _read(request: HttpRequest, region: str, service: str) -> tuple[Claim, str]:
+    """The claim, which does not contradict its request, and the digest of the body."""
     _check_text(request)
     headers = _single_headers(request)
     claim = read_claim(request, headers)
     _check_scope(claim, region, service)
     _check_signed_headers(claim, headers)
-    payload_hash = _check_body(request, headers)
-    if claim.session_token is not None and session_token_valid is None:
+    return claim, _check_body(request, headers)
+
+
+def _check_token_goes_with_key(claim: Claim, are_tokens_known: bool) -> None:
+    """A token is never ignored, and never missing; a key id's form, which is public, decides."""
+    if claim.session_token is not None and not are_tokens_known:
         raise invalid("This daemon issues no session tokens, and the request has one.")
-    _check_clock(claim, now, max_skew)
-    _check_signature(request, claim, payload_hash, find_secret)
-    token = claim.session_token
-    if session_token_valid and token and not session_token_valid(claim.access_key_id, token):
-        raise _mismatch()
-    if use_once is not None:
-        use_once(claim.access_key_id, claim.signature)
-    return claim.access_key_id
+    if is_temporary(claim.access_key_id) and not claim.session_token:
+        raise invalid("A temporary access key is good with its session token only.")
+    if claim.session_token is not None and not is_temporary(claim.access_key_id):
+        raise invalid("Only temporary access keys have session tokens.")
 
 
 def _check_text(request: HttpRequest) -> None:
@@ -154,9 +178,8 @@ def _check_signature(
     request: HttpRequest,
     claim: Claim,
     payload_hash: str,
-    find_secret: Callable[[str], str | None],
+    secret: str | None,
 ) -> None:
-    secret = find_secret(claim.access_key_id)
     expected = sigv4.signature(
         _DUMMY_SECRET if secret is None else secret,
         replace(request, query=claim.query),
@@ -168,10 +191,11 @@ def _check_signature(
     )
     matches = hmac.compare_digest(expected, claim.signature)
     if not matches or secret is None:
-        raise _mismatch()
+        raise unknown_key()
 
 
-def _mismatch() -> CredentialsError:
+def unknown_key() -> CredentialsError:
+    """The one refusal of an unknown key, a wrong signature, and a session that was ended."""
     return CredentialsError(
         "The access key is unknown or the signature does not match.", reason="SIGNATURE_MISMATCH"
     )

@@ -18,6 +18,8 @@ from accel_protocol.errors import CredentialsError
 from accel_protocol.sigv4 import HttpRequest
 
 MAX_AUTHORIZATION_CHARACTERS = 4096
+# A session token stands in it.
+MAX_QUERY_CHARACTERS = 7000
 MAX_PRESIGNED_SECONDS = 900
 
 _PARAMETERS = (
@@ -91,6 +93,18 @@ def read_claim(request: HttpRequest, headers: Mapping[str, str]) -> Claim:
     return _read_authorization(request, headers)
 
 
+def claimed_access_key_id(request: HttpRequest) -> str:
+    """The access key id that a request names, which proves nothing; "" when there is none.
+
+    For the audit log, where a claim must not look like a principal.
+    """
+    headers = {name.lower(): value.strip() for name, value in request.headers}
+    try:
+        return read_claim(request, headers).access_key_id
+    except CredentialsError:
+        return ""
+
+
 def invalid(message: str) -> CredentialsError:
     """The refusal of a claim that is malformed or contradicts its request."""
     return CredentialsError(message, reason="INVALID_CREDENTIALS")
@@ -136,7 +150,7 @@ def _presigned_parameters(query: str) -> Mapping[str, str]:
 
 
 def _read_presigned(query: str, parameters: Mapping[str, str], headers: Mapping[str, str]) -> Claim:
-    if len(query) > MAX_AUTHORIZATION_CHARACTERS:
+    if len(query) > MAX_QUERY_CHARACTERS:
         raise invalid("The presigned query is too long.")
     if any(name not in parameters for name in _PARAMETERS):
         raise invalid("The presigned query is not complete.")
@@ -183,6 +197,6 @@ def _read_date(amz_date: str) -> datetime:
 
 
 def _read_lifetime(text: str) -> timedelta:
-    if not re.fullmatch(r"[1-9][0-9]{0,2}", text) or int(text) > MAX_PRESIGNED_SECONDS:
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", text) or int(text) > MAX_PRESIGNED_SECONDS:
         raise invalid(f"X-Amz-Expires is not a number from 1 to {MAX_PRESIGNED_SECONDS}.")
     return timedelta(seconds=int(text))

@@ -25,7 +25,7 @@ WRITE_ACTIONS = ("elastic-inference:Connect",)
 
 _KNOWN = ALWAYS_THERE | {key.lower() for key in OPTIONAL_KEYS}
 _PREFIXES = tuple(prefix.lower() for prefix in KEY_PREFIXES)
-_WHO = frozenset(key.lower() for key in PRINCIPAL_KEYS)
+_WHO = frozenset(key.lower() for key in (*PRINCIPAL_KEYS, "aws:username"))
 
 
 class Severity(Enum):

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from accel_daemon.iam.principals import Principal
+from accel_daemon.iam.callers import AnyPrincipal, Principal
 
 ContextValue = str | Sequence[str]
 
 # Keys that every request has, so that a policy need not fear that they are missing.
 PRINCIPAL_KEYS = (
-    "aws:username",
     "aws:userid",
     "aws:PrincipalArn",
     "aws:PrincipalAccount",
@@ -23,7 +22,13 @@ PRINCIPAL_KEYS = (
 )
 # Keys that the control endpoint adds; it knows the accelerator's type when there is one.
 ENDPOINT_KEYS = ("aws:SourceIp", "aws:CurrentTime", "aws:EpochTime", "aws:SecureTransport")
-OPTIONAL_KEYS = ("elastic-inference:AcceleratorType", "elastic-inference:GraphId", "aws:TagKeys")
+OPTIONAL_KEYS = (
+    "aws:username",  # of a user, not of a role's session
+    "aws:TokenIssueTime",  # of temporary credentials
+    "elastic-inference:AcceleratorType",
+    "elastic-inference:GraphId",
+    "aws:TagKeys",
+)
 KEY_PREFIXES = ("aws:ResourceTag/", "aws:RequestTag/")
 
 
@@ -38,7 +43,7 @@ class AccessRequest:
         context: condition keys and their values, as texts: times in ISO 8601, numbers in decimal.
     """
 
-    principal: Principal
+    principal: AnyPrincipal
     action: str
     resource_arn: str
     context: Mapping[str, ContextValue] = field(default_factory=dict)
@@ -82,6 +87,14 @@ def _values(value: ContextValue) -> tuple[str, ...]:
     return values
 
 
-def _of_principal(principal: Principal) -> dict[str, tuple[str, ...]]:
-    values = (principal.name, principal.name, principal.arn, principal.account, "User")
-    return {key.lower(): (value,) for key, value in zip(PRINCIPAL_KEYS, values, strict=True)}
+def _of_principal(principal: AnyPrincipal) -> dict[str, tuple[str, ...]]:
+    """What follows from who calls; of a role's session, the role's ARN counts, as in AWS."""
+    if isinstance(principal, Principal):
+        name: tuple[str, ...] = (principal.name,)
+        values = (principal.name, principal.arn, principal.account, "User")
+    else:
+        # Not only left out: a context that says something else must not stand in its place.
+        name = ()
+        values = (principal.user_id, principal.role_arn, principal.account, "AssumedRole")
+    known = {key.lower(): (value,) for key, value in zip(PRINCIPAL_KEYS, values, strict=True)}
+    return {**known, "aws:username": name}

@@ -9,8 +9,9 @@ here has to be exact.
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from accel_daemon.iam.principals import Principal
+from accel_daemon.iam.callers import AnyPrincipal
 from accel_protocol.errors import ConfigurationError, CredentialsError
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ MAX_CLOCK_SKEW_SECONDS = 300
 ISSUER = "elastic-accelerator-supervisor"
 TOKEN_TYPE = "accel-ticket+jwt"  # noqa: S105 - a media type, no secret
 ALGORITHM = "EdDSA"
+
+_KEY_ID = re.compile(r"[A-Za-z0-9_]{1,128}")
 
 _SIGNATURE_ONLY: Options = {
     "verify_signature": True,
@@ -53,10 +56,13 @@ class Ticket:
         account: its 12-digit account.
         accelerator_id: the only accelerator it is good for.
         access_key_id: which key asked for it; revoking that key revokes the ticket.
+        parents: for a temporary key, the access key and the roles (by id) that it goes back to;
+            revoking one of them revokes the ticket as well.
         tenancy: the accelerator's tenancy at the time it was issued.
         issued_at: seconds since the epoch.
         expires_at: seconds since the epoch; from then on it is refused.
         ticket_id: unique, for the audit log.
+        policies: version of its owner's policies at the time it was issued.
     """
 
     principal: str
@@ -67,6 +73,12 @@ class Ticket:
     issued_at: int
     expires_at: int
     ticket_id: str
+    parents: tuple[str, ...] = ()
+    policies: int = 0
+
+    def ends_with(self, names: Collection[str]) -> bool:
+        """Whether one of these revoked access keys, roles and principals ends the ticket."""
+        return any(one in names for one in (self.access_key_id, self.principal, *self.parents))
 
 
 @dataclass(frozen=True)
@@ -82,14 +94,20 @@ class TicketSigner:
 
     def issue(
         self,
-        principal: Principal,
+        principal: AnyPrincipal,
         accelerator_id: str,
         access_key_id: str,
         tenancy: int,
         now: float,
         seconds: int = MAX_TICKET_SECONDS,
+        *,
+        parents: tuple[str, ...] = (),
+        policies: int = 0,
     ) -> str:
         """A token for one accelerator, good from `now` (seconds since the epoch) for `seconds`.
+
+        `parents` are what a temporary access key goes back to, `policies` is the version of the
+        owner's policies that the accelerator must know.
 
         Raises:
             ConfigurationError: `seconds` is not within 1 to MAX_TICKET_SECONDS.
@@ -106,13 +124,14 @@ class TicketSigner:
             "sub": principal.arn,
             "account": principal.account,
             "akid": access_key_id,
+            "parents": list(parents),
             "tenancy": tenancy,
             "iat": issued_at,
             "exp": issued_at + seconds,
             "jti": secrets.token_urlsafe(16),
+            "policies": policies,
         }
-        headers = {"typ": TOKEN_TYPE}
-        return jwt.encode(claims, self.private_key, algorithm=ALGORITHM, headers=headers)
+        return jwt.encode(claims, self.private_key, ALGORITHM, headers={"typ": TOKEN_TYPE})
 
     def public_key_pem(self) -> str:
         """The public key, for the accelerators' verifiers."""
@@ -169,6 +188,21 @@ class TicketVerifier:
         return claims
 
 
+def claimed_access_key_id(token: str) -> str:
+    """The access key id that a token names, which proves nothing; "" when there is none.
+
+    For the audit log, where a claim must not look like a principal.
+    """
+    if len(token) > MAX_TICKET_CHARACTERS:
+        return ""
+    try:
+        claims = jwt.decode(token, options=_SIGNATURE_ONLY | {"verify_signature": False})
+        claimed = claims.get("akid")
+    except Exception:  # Bytes of a stranger.
+        return ""
+    return claimed if isinstance(claimed, str) and _KEY_ID.fullmatch(claimed) else ""
+
+
 def _read_claims(claims: Mapping[str, object]) -> Ticket:
     if claims.get("iss") != ISSUER:
         raise _invalid("The ticket was not issued by a supervisor.")
@@ -181,6 +215,8 @@ def _read_claims(claims: Mapping[str, object]) -> Ticket:
         issued_at=_number(claims, "iat"),
         expires_at=_number(claims, "exp"),
         ticket_id=_text(claims, "jti"),
+        parents=_texts(claims, "parents"),
+        policies=_number(claims, "policies"),
     )
 
 
@@ -189,6 +225,13 @@ def _text(claims: Mapping[str, object], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise _invalid(f"The ticket's claim {name} is missing or malformed.")
     return value
+
+
+def _texts(claims: Mapping[str, object], name: str) -> tuple[str, ...]:
+    values = claims.get(name)
+    if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
+        raise _invalid(f"The ticket's claim {name} is missing or malformed.")
+    return tuple(values)
 
 
 def _number(claims: Mapping[str, object], name: str) -> int:

@@ -7,14 +7,16 @@ that clients know stay valid; certificate and key are new at every start.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from accel_daemon.faults.board import FaultBoard, Place
 from accel_daemon.home import AcceleratorFolders, make_private_folder
-from accel_daemon.launch_order import LaunchOrder, Notice, Report
+from accel_daemon.launch_order import AuditedDecision, HolderPolicies, LaunchOrder, Notice, Report
 from accel_daemon.pki.authority import Authority, issue_leaf
 from accel_daemon.supervisor import life_cycle, tenancy
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
@@ -23,6 +25,7 @@ from accel_daemon.supervisor.launcher import Launcher, RunningProcess
 from accel_daemon.supervisor.life_cycle import Event, State
 from accel_daemon.supervisor.process_reports import printable, read_report
 from accel_daemon.supervisor.tenancy import Assignment, Granted, NeedsRestart, Tenancy
+from accel_daemon.supervisor.ticket_holders import TicketHolders
 from accel_protocol.errors import ConfigurationError
 
 LOG = logging.getLogger("accel.supervisor")
@@ -30,13 +33,15 @@ LOG = logging.getLogger("accel.supervisor")
 START_SECONDS = 180.0  # importing an engine on a busy machine takes a minute at worst
 TERMINATE_SECONDS = 5.0
 SEND_SECONDS = 5.0
+# For a process to take over which faults hold; one that is busy does so a little later.
+FAULTS_SECONDS = 2.0
 # The key exists only in the process's memory and is replaced at every start.
 CERTIFICATE_DAYS = 397
 # Revocations are told again to a process that starts within the life of the tickets they end.
 _REVOCATION_SECONDS = tenancy.TICKET_SECONDS + 300
 # Change without the tenant doing anything, or with its only looking: whoever watches an accelerator
 # does not keep it from others.
-_IDLE_COUNTERS = frozenset({"memory_bytes", "other_calls"})
+_IDLE_COUNTERS = frozenset({"memory_bytes", "other_calls", "faults_version"})
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ class AcceleratorProcess:
         restarts: how often its process was started again.
         port: where it listens; 0 until it was ready for the first time.
         pid: of the running process, else None.
+        holders: who holds its tickets.
+        on_decision: takes what the process's gate decided.
     """
 
     def __init__(
@@ -89,6 +96,7 @@ class AcceleratorProcess:
         trust: Trust,
         launcher: Launcher,
         clock: Callable[[], float] = time.monotonic,
+        faults: FaultBoard | None = None,
     ) -> None:
         self.placement = placement
         self.state = State.STARTING
@@ -96,9 +104,13 @@ class AcceleratorProcess:
         self.counters: dict[str, int] = {}
         self.restarts = 0
         self.port = placement.port
+        self.holders = TicketHolders()
+        self.on_decision: Callable[[AuditedDecision], None] = lambda decision: None
         self._trust = trust
         self._launcher = launcher
         self._clock = clock
+        self._faults = faults
+        self._reported = asyncio.Event()
         self._process: RunningProcess | None = None
         self._failures = 0
         self._failure = ""
@@ -114,6 +126,17 @@ class AcceleratorProcess:
     def id(self) -> str:
         """The accelerator's id."""
         return self.placement.accelerator_id
+
+    @property
+    def place(self) -> Place:
+        """What faults know it by."""
+        return Place(self.id, self.placement.ordinal)
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether it is ready, and no fault on demand says otherwise."""
+        is_ill = self._faults is not None and self._faults.is_unhealthy(self.place)
+        return self.state is State.READY and not is_ill
 
     @property
     def pid(self) -> int | None:
@@ -152,6 +175,7 @@ class AcceleratorProcess:
             self.tenancy = answer.tenancy
             self._last_active = self._clock()
         if isinstance(answer, NeedsRestart):
+            self.holders.clear()
             self._start_afresh()
         return answer
 
@@ -164,6 +188,37 @@ class AcceleratorProcess:
         # A starting process does not listen yet; it is told all of them when it is ready.
         if self._process is not None and self.state is not State.STARTING:
             await self._send(self._process, Notice("revoke", keys, names).to_line())
+
+    async def tell_faults(self) -> None:
+        """Tell the process which faults hold now, and wait a moment until they do.
+
+        One that starts is told when it is ready.
+        """
+        process, faults = self._process, self._faults
+        if faults is None or faults.version == 0:
+            return
+        if process is None or self.state is not State.READY:
+            return
+        version = faults.version
+        await self._send(
+            process, Notice("faults", faults=faults.told(self.place), version=version).to_line()
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAULTS_SECONDS):
+                while self.counters.get("faults_version", 0) < version and self._process is process:
+                    self._reported.clear()
+                    await self._reported.wait()
+
+    def now(self) -> float:
+        """The clock that this accelerator lives by."""
+        return self._clock()
+
+    async def tell(self, holders: Iterable[HolderPolicies]) -> None:
+        """Tell the running process what limits these holders of tickets."""
+        lines = b"".join(Notice("policies", holder=one).to_line() for one in holders)
+        # A starting process is told about all holders when it is ready.
+        if self._process is not None and self.state is not State.STARTING:
+            await self._send(self._process, lines)
 
     async def drain(self, seconds: float) -> None:
         """End for good: let calls finish for some seconds, then SIGTERM, then SIGKILL."""
@@ -234,6 +289,8 @@ class AcceleratorProcess:
         elif report.kind == "failed":
             self._report_failure(report.message or "it said that it cannot start")
             self._spawn(self._end(process))
+        elif report.decision is not None:
+            self.on_decision(report.decision)
         else:
             self._note_counters(report.counters)
 
@@ -248,14 +305,15 @@ class AcceleratorProcess:
         self._ready_at = self._clock()
         self._note_counters(report.counters)
         self._apply(Event.REPORTED_READY)
-        revocations = self._live_revocations()
-        if revocations is not None:
-            self._spawn(self._send(process, revocations.to_line()))
+        if orders := self._standing_orders():
+            self._spawn(self._send(process, orders))
+        self._spawn(self.tell_faults())
         if self._first_outcome is not None and not self._first_outcome.done():
             self._first_outcome.set_result(None)
 
     def _note_counters(self, counters: dict[str, int]) -> None:
         old, self.counters = self.counters, counters
+        self._reported.set()
         if any(old.get(name) != counters[name] for name in counters.keys() - _IDLE_COUNTERS):
             self._last_active = self._clock()
 
@@ -354,10 +412,20 @@ class AcceleratorProcess:
             private_key_pem=leaf.private_key_pem.decode(),
             ticket_public_key_pem=self._trust.ticket_public_key_pem,
             tenancy=self.tenancy.number,
+            allow_faults=self._faults is not None,
             store=str(place.folders.store),
             engine=place.spec.engine,
+            paced=place.spec.paced,
             allowed_ops=dict(place.spec.allowed_ops),
         )
+
+    def _standing_orders(self) -> bytes:
+        """What a process has to know besides its launch order; empty for nothing."""
+        revocations = self._live_revocations()
+        notices = [] if revocations is None else [revocations]
+        told = [holding.told for holding in self.holders.live(self._clock())]
+        notices += [Notice("policies", holder=one) for one in told]
+        return b"".join(notice.to_line() for notice in notices)
 
     def _live_revocations(self) -> Notice | None:
         now = self._clock()

@@ -1,4 +1,4 @@
-"""What the operator asks for with `--accelerator TYPE[,engine=E][,python=PATH]`.
+"""What the operator asks for with `--accelerator TYPE[,engine=E][,python=PATH][,pace=on]`.
 
 Pure but for one look at the file system: the interpreter must be there.
 """
@@ -10,21 +10,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from accel_protocol.accelerator_types import HOST_TYPE, TYPES
 from accel_protocol.errors import ConfigurationError
 
-HOST_TYPE = "host"
-TYPES = (
-    HOST_TYPE,
-    "eia1.medium",
-    "eia1.large",
-    "eia1.xlarge",
-    "eia2.medium",
-    "eia2.large",
-    "eia2.xlarge",
-)
 ENGINES = ("tensorflow", "onnx", "mxnet")
 DEFAULT_ENGINE = "tensorflow"
-_OPTIONS = ("engine", "python")
+_OPTIONS = ("engine", "python", "pace")
+_PACES = ("on", "off")
 
 
 @dataclass(frozen=True)
@@ -35,12 +27,14 @@ class AcceleratorSpec:
         type: one of TYPES.
         engine: what executes its graphs, one of ENGINES.
         python: the interpreter that runs its process.
+        paced: whether runs take as long as the type's published throughput would have them.
         allowed_ops: ops admitted beside those that always are, each with the operator's reason.
     """
 
     type: str = HOST_TYPE
     engine: str = DEFAULT_ENGINE
     python: str = field(default=sys.executable)
+    paced: bool = False
     allowed_ops: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -59,6 +53,8 @@ def parse_accelerator(text: str) -> AcceleratorSpec:
         spec = replace(spec, engine=_read_engine(chosen["engine"]))
     if "python" in chosen:
         spec = replace(spec, python=_find_interpreter(chosen["python"]))
+    if "pace" in chosen:
+        spec = replace(spec, paced=_read_pace(chosen["pace"], accelerator_type))
     return spec
 
 
@@ -68,7 +64,8 @@ def _read_options(options: list[str]) -> Mapping[str, str]:
         name, equals, value = option.partition("=")
         if name not in _OPTIONS or not equals or not value:
             raise _invalid(
-                f"{option[:40]!r} is no option of an accelerator", ("engine=E", "python=PATH")
+                f"{option[:40]!r} is no option of an accelerator",
+                ("engine=E", "python=PATH", "pace=on"),
             )
         if name in chosen:
             raise _invalid(f"The option {name} is given twice", _OPTIONS)
@@ -80,6 +77,17 @@ def _read_engine(engine: str) -> str:
     if engine not in ENGINES:
         raise _invalid(f"There is no engine {engine[:40]!r}", ENGINES)
     return engine
+
+
+def _read_pace(pace: str, accelerator_type: str) -> bool:
+    if pace not in _PACES:
+        raise _invalid(f"There is no pace {pace[:40]!r}", _PACES)
+    if pace == "on" and accelerator_type == HOST_TYPE:
+        raise ConfigurationError(
+            f"The type {HOST_TYPE} has no published throughput to be paced to.",
+            remedy=f"Use one of {', '.join(one for one in TYPES if one != HOST_TYPE)}.",
+        )
+    return pace == "on"
 
 
 def _find_interpreter(path: str) -> str:

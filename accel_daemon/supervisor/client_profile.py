@@ -1,4 +1,4 @@
-"""The profile with which a client on this machine may use this daemon, and the first user."""
+"""The profile with which a client on this machine may use this daemon; first user and role."""
 
 from __future__ import annotations
 
@@ -8,26 +8,43 @@ from pathlib import Path
 
 from accel_daemon.control.identity_store import IdentityStore
 from accel_daemon.home import Home, write_private_file
-from accel_daemon.iam.principals import Identities, Key, User, new_access_key
+from accel_daemon.iam.principals import (
+    Identities,
+    Key,
+    Role,
+    User,
+    new_access_key,
+    new_role_id,
+)
+from accel_daemon.invitations import INVITED_POLICY
 
 ADMINISTRATOR = "administrator"
 ADMINISTRATOR_POLICY = {
     "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Action": "elastic-inference:*", "Resource": "*"}],
+    "Statement": [{"Effect": "Allow", "Action": ["elastic-inference:*", "sts:*"], "Resource": "*"}],
 }
+# Whose credentials instance metadata gives. Nobody may assume it: only the daemon issues them.
+INSTANCE_ROLE = "accel-instance"
 
 
 def prepare_identities(store: IdentityStore, home: Home, now: datetime) -> Identities:
-    """The identities; at the first start in this home with an administrator and its key.
+    """The identities; at the first start in this home with an administrator and an instance role.
 
-    An administrator whom the operator has removed since does not come back.
+    Which of them the operator has removed since does not come back.
     """
-    identities = store.load()
-    is_first_start = not home.client_profile.exists()
-    if not is_first_start or identities.find_user(ADMINISTRATOR) is not None:
-        return identities
-    user = User(ADMINISTRATOR, (ADMINISTRATOR_POLICY,), (new_access_key(now.isoformat()),))
-    return store.update(lambda present: present.with_user(user))
+    if home.client_profile.exists():
+        return store.load()
+    return store.update(lambda present: _with_first_ones(present, now))
+
+
+def _with_first_ones(identities: Identities, now: datetime) -> Identities:
+    """With those that are missing: a first start may have been cut off in its middle."""
+    if identities.find_user(ADMINISTRATOR) is None:
+        key = new_access_key(now.isoformat())
+        identities = identities.with_user(User(ADMINISTRATOR, (ADMINISTRATOR_POLICY,), (key,)))
+    if identities.find_role(INSTANCE_ROLE) is None:
+        identities = identities.with_role(Role(INSTANCE_ROLE, new_role_id(), (INVITED_POLICY,)))
+    return identities
 
 
 def write_client_profile(home: Home, identities: Identities, control: str, region: str) -> bool:

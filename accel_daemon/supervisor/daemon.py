@@ -13,32 +13,46 @@ import logging
 import os
 import signal
 import ssl
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from accel_daemon.control.audit import AUDIT, AuditRecord, audit, open_audit_log
+from accel_daemon.audit_throttle import AuditThrottle
+from accel_daemon.control.audit import AUDIT, AuditRecord, audit, left_out, open_audit_log
 from accel_daemon.control.authority_certificate import AUTHORITY_PEM
+from accel_daemon.control.holders import tell_again
 from accel_daemon.control.identity_store import IdentityStore
-from accel_daemon.control.metadata import build_metadata_app
+from accel_daemon.control.metadata.app import build_metadata_app
+from accel_daemon.control.metadata.options import MetadataOptions
 from accel_daemon.control.metrics import build_metrics_app
+from accel_daemon.control.request_audit import STRANGERS
 from accel_daemon.control.server import build_app, load_leaf, server_context, serving
 from accel_daemon.control.service import ControlService
 from accel_daemon.control.tag_store import TagStore
 from accel_daemon.control.tags import TAGS
+from accel_daemon.faults.board import FaultBoard
 from accel_daemon.home import Home, make_private_folder, write_private_file
 from accel_daemon.iam.principals import Identities
+from accel_daemon.iam.sessions import SessionIssuer
 from accel_daemon.iam.tickets import TicketSigner
+from accel_daemon.launch_order import AuditedDecision
 from accel_daemon.pki.authority import Authority
 from accel_daemon.pki.files import load_or_create_authority
-from accel_daemon.supervisor.accelerator_process import Trust
+from accel_daemon.supervisor.accelerator_process import AcceleratorProcess, Trust
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
 from accel_daemon.supervisor.addresses import advertised_host, endpoint
 from accel_daemon.supervisor.client_profile import prepare_identities, write_client_profile
 from accel_daemon.supervisor.fleet import Fleet, Listening, build_fleet
 from accel_daemon.supervisor.launcher import Launcher, LocalLauncher
-from accel_daemon.supervisor.revocations import removed_keys
+from accel_daemon.supervisor.metadata_service import (
+    Surroundings,
+    build_metadata_service,
+    ready_entries,
+    role_of,
+)
+from accel_daemon.supervisor.revocations import removed_keys, removed_roles
+from accel_daemon.supervisor.session_key import load_or_create_session_key
 from accel_protocol.errors import ConfigurationError
 
 LOG = logging.getLogger("accel.supervisor")
@@ -63,28 +77,35 @@ class DaemonOptions:
         host: address to listen on.
         port: of the control endpoint, the accelerators above it; 0 lets the system choose all.
         metadata_port: of the metadata emulation; 0 lets the system choose.
+        metadata: how metadata is served.
         metrics_port: of the plain metrics listener; 0 lets the system choose, None opens none.
         accelerators: one process each.
         ready_file: gets JSON when everything accepts requests.
         launcher: where the processes run.
+        allow_faults: whether faults on demand are taken; never in production.
     """
 
     home: Home
     host: str = "127.0.0.1"
     port: int = 9443
     metadata_port: int = 0
+    metadata: MetadataOptions = field(default_factory=MetadataOptions)
     metrics_port: int | None = None
     accelerators: tuple[AcceleratorSpec, ...] = (AcceleratorSpec(),)
     ready_file: Path | None = None
     launcher: Launcher = field(default_factory=LocalLauncher)
+    allow_faults: bool = False
 
 
 @dataclass(frozen=True)
 class _Addresses:
-    """HOST:PORT of what is served; `metrics` is None when the plain listener is off."""
+    """HOST:PORT of what is served, and what the ready file tells about metadata.
+
+    `metrics` is None when the plain listener is off.
+    """
 
     control: str
-    metadata: str
+    metadata: Mapping[str, str]
     metrics: str | None
 
 
@@ -97,9 +118,13 @@ class _Daemon:
     store: IdentityStore
     identities: Identities
     tickets: TicketSigner
+    sessions: SessionIssuer
     fleet: Fleet
+    faults: FaultBoard | None = None
     tls: ssl.SSLContext = field(default_factory=server_context)
     is_ready: bool = False
+    service: ControlService | None = None
+    throttles: list[AuditThrottle[AuditRecord]] = field(default_factory=list)
 
     @property
     def advertised(self) -> str:
@@ -149,8 +174,26 @@ def _prepare(options: DaemonOptions) -> _Daemon:
         first_port=options.port + 1 if options.port else 0,
     )
     trust = Trust(authority, tickets.public_key_pem())
-    fleet = build_fleet(home, options.accelerators, listening, trust, options.launcher)
-    return _Daemon(options, authority, store, identities, tickets, fleet)
+    faults = FaultBoard() if options.allow_faults else None
+    if faults is not None:
+        LOG.warning("faults on demand are allowed: this daemon is for tests only")
+    fleet = build_fleet(home, options.accelerators, listening, trust, options.launcher, faults)
+    throttles = [_audited_accelerator(one) for one in fleet.accelerators]
+    sessions = load_or_create_session_key(home.session_key)
+    daemon = _Daemon(options, authority, store, identities, tickets, sessions, fleet, faults)
+    daemon.throttles.extend(throttles)
+    return daemon
+
+
+def _audited_accelerator(accelerator: AcceleratorProcess) -> AuditThrottle[AuditRecord]:
+    """Write down what an accelerator's gate decides; its process is not trusted to be brief."""
+    throttle = AuditThrottle(write=audit, summarise=left_out)
+
+    def write(decision: AuditedDecision) -> None:
+        throttle.submit(AuditRecord(accelerator=accelerator.id, **asdict(decision)))
+
+    accelerator.on_decision = write
+    return throttle
 
 
 async def _serve(daemon: _Daemon, stop: asyncio.Event) -> None:
@@ -166,28 +209,44 @@ async def _serve(daemon: _Daemon, stop: asyncio.Event) -> None:
 @contextlib.asynccontextmanager
 async def _endpoints(daemon: _Daemon) -> AsyncIterator[_Addresses]:
     """Serve control, metadata and, when wanted, metrics."""
-    options = daemon.options
-    service = ControlService(
+    options, tags = daemon.options, TagStore(daemon.options.home.tags)
+    service = daemon.service = ControlService(
         fleet=daemon.fleet,
         identities=lambda: daemon.identities,
         refresh_identities=lambda: _refresh_identities(daemon),
         tickets=daemon.tickets,
+        sessions=daemon.sessions,
         region=REGION,
         is_ready=lambda: daemon.is_ready,
         now=lambda: datetime.now(UTC),
+        faults=daemon.faults,
+        tags=tags.get,
     )
     _renew_leaf(daemon)
     app = build_app(service)
     app[AUTHORITY_PEM] = daemon.authority.certificate_pem
-    app[TAGS] = TagStore(options.home.tags)
+    app[TAGS] = tags
+    daemon.throttles.append(app[STRANGERS])
     async with serving(app, options.host, options.port, daemon.tls) as control_port:
         control = endpoint(daemon.advertised, control_port)
-        metadata_app = build_metadata_app(daemon.fleet, REGION, f"https://{control}")
         async with (
-            serving(metadata_app, METADATA_HOST, options.metadata_port) as metadata_port,
+            _metadata(daemon, f"https://{control}") as metadata,
             _plain_metrics(daemon) as metrics,
         ):
-            yield _Addresses(control, endpoint(METADATA_HOST, metadata_port), metrics)
+            yield _Addresses(control, metadata, metrics)
+
+
+@contextlib.asynccontextmanager
+async def _metadata(daemon: _Daemon, control: str) -> AsyncIterator[Mapping[str, str]]:
+    """Serve metadata; gives what the ready file tells about it."""
+    options, account = daemon.options, daemon.identities.account
+    around = Surroundings(options.home, daemon.authority, daemon.fleet, REGION, account, control)
+    role = role_of(options.metadata.role, daemon.sessions, lambda: daemon.identities)
+    service = build_metadata_service(options.metadata, around, role)
+    app = build_metadata_app(service)
+    hops = options.metadata.hop_limit
+    async with serving(app, METADATA_HOST, options.metadata_port, hop_limit=hops) as port:
+        yield ready_entries(service, f"http://{endpoint(METADATA_HOST, port)}", options.home)
 
 
 @contextlib.asynccontextmanager
@@ -217,6 +276,8 @@ async def _watch_identities(daemon: _Daemon) -> None:
     while True:
         await asyncio.sleep(IDENTITY_POLL_SECONDS)
         await _refresh_identities(daemon)
+        for throttle in daemon.throttles:
+            throttle.flush()
 
 
 async def _refresh_identities(daemon: _Daemon) -> None:
@@ -231,12 +292,17 @@ async def _refresh_identities(daemon: _Daemon) -> None:
 
 
 async def _adopt(daemon: _Daemon, identities: Identities) -> None:
-    gone = removed_keys(daemon.identities, identities)
+    keys = removed_keys(daemon.identities, identities)
+    roles = removed_roles(daemon.identities, identities)
     daemon.identities = identities
-    for access_key_id in sorted(gone):
+    for access_key_id in sorted(keys):
         audit(AuditRecord(access_key_id, "revoke", "*", True, "The key was removed.", ""))
-    if gone:
-        await daemon.fleet.revoke(gone, ())
+    for role_id in sorted(roles):
+        audit(AuditRecord(role_id, "revoke", "*", True, "The role was removed.", ""))
+    if keys or roles:
+        await daemon.fleet.revoke(keys | roles, ())
+    if daemon.service is not None:
+        await tell_again(daemon.service, daemon.fleet.accelerators)
 
 
 async def _renew_leaves(daemon: _Daemon) -> None:
@@ -276,7 +342,7 @@ def _announce(daemon: _Daemon, addresses: _Addresses) -> None:
         document: dict[str, object] = {
             "control": url,
             "ca_file": str(home.ca_file),
-            "metadata": f"http://{addresses.metadata}",
+            **addresses.metadata,
             "region": REGION,
             "account": daemon.identities.account,
             "accelerators": [

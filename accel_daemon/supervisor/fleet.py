@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from accel_daemon.faults.board import FaultBoard
 from accel_daemon.home import Home, make_private_folder, write_private_file
 from accel_daemon.supervisor.accelerator_process import AcceleratorProcess, Placement, Trust
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
@@ -61,6 +62,10 @@ class Fleet:
         keys, names = tuple(access_key_ids), tuple(principals)
         await asyncio.gather(*(one.revoke(keys, names) for one in self.accelerators))
 
+    async def tell_faults(self) -> None:
+        """Tell all processes which faults hold now."""
+        await asyncio.gather(*(one.tell_faults() for one in self.accelerators))
+
     async def drain(self, seconds: float) -> None:
         """End all processes, at the same time."""
         await asyncio.gather(*(one.drain(seconds) for one in self.accelerators))
@@ -84,6 +89,7 @@ def build_fleet(
     listening: Listening,
     trust: Trust,
     launcher: Launcher,
+    faults: FaultBoard | None = None,
 ) -> Fleet:
     """A fleet that is not started yet; makes the accelerators' folders.
 
@@ -109,7 +115,7 @@ def build_fleet(
             advertised_host=listening.advertised_host,
             port=listening.first_port + ordinal if listening.first_port else 0,
         )
-        accelerators.append(AcceleratorProcess(placement, trust, launcher))
+        accelerators.append(AcceleratorProcess(placement, trust, launcher, faults=faults))
     return Fleet(tuple(accelerators))
 
 

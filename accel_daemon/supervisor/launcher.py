@@ -8,8 +8,10 @@ protocols.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
+import signal
 import site
 import sys
 from collections.abc import Mapping
@@ -97,13 +99,21 @@ class LocalProcess:
 
     def terminate(self) -> None:
         """Send SIGTERM, to this process only."""
-        if self.process.returncode is None:
-            self.process.terminate()
+        self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Send SIGKILL, to this process only."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal, without asking for the exit status as asyncio's own methods do.
+
+        Theirs can take the status of a process that has just ended away from who waits for it,
+        who is then told 255.
+        """
         if self.process.returncode is None:
-            self.process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
 
 
 @dataclass(frozen=True)

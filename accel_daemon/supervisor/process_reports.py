@@ -6,13 +6,14 @@ not the characters that would end up in the log.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
-from accel_daemon.launch_order import Report
+from accel_daemon.launch_order import AuditedDecision, Report
 
 MAX_COUNTERS = 64
 MAX_MESSAGE_CHARACTERS = 500
-_KINDS = ("ready", "status", "failed")
+MAX_AUDITED_CHARACTERS = 200
+_KINDS = ("ready", "status", "failed", "audit")
 _MAX_COUNT = 2**63
 
 
@@ -21,9 +22,12 @@ def read_report(line: bytes) -> Report | None:
     try:
         report = Report.from_line(line)
         is_report = _is_well_formed(report)
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
-    return replace(report, message=printable(report.message)) if is_report else None
+    if not is_report:
+        return None
+    decision = None if report.decision is None else _clean(report.decision)
+    return replace(report, message=printable(report.message), decision=decision)
 
 
 def printable(text: str) -> str:
@@ -44,6 +48,28 @@ def _is_well_formed(report: Report) -> bool:
             for name, value in report.counters.items()
         )
         and (report.kind != "ready" or report.port > 0)
+        and (report.kind == "audit") == (report.decision is not None)
+        and (report.decision is None or _is_decision(report.decision))
+    )
+
+
+def _is_decision(decision: AuditedDecision) -> bool:
+    members = asdict(decision)
+    allowed = members.pop("allowed")
+    return isinstance(allowed, bool) and all(isinstance(one, str) for one in members.values())
+
+
+def _clean(decision: AuditedDecision) -> AuditedDecision:
+    def short(text: str) -> str:
+        return printable(text)[:MAX_AUDITED_CHARACTERS]
+
+    return AuditedDecision(
+        who=short(decision.who),
+        action=short(decision.action),
+        allowed=decision.allowed,
+        reason=short(decision.reason),
+        request_id=short(decision.request_id),
+        graph=short(decision.graph),
     )
 
 

@@ -1,4 +1,4 @@
-"""Which access keys are gone between two states of the identities. Pure."""
+"""Which access keys and roles are gone between two states of the identities. Pure."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ def removed_keys(before: Identities, after: Identities) -> frozenset[str]:
     later user of the same name.
     """
     return frozenset(access_key_id for access_key_id, _ in _owned(before) - _owned(after))
+
+
+def removed_roles(before: Identities, after: Identities) -> frozenset[str]:
+    """Ids of the roles that are gone, whose sessions' tickets end.
+
+    The id, not the name: it leaves a later role of the same name alone.
+    """
+    return frozenset(role.role_id for role in before.roles) - {role.role_id for role in after.roles}
 
 
 def _owned(identities: Identities) -> set[tuple[str, str]]:

@@ -17,6 +17,8 @@ from types import MappingProxyType
 from typing import Any
 
 from accel_daemon.control.identity_store import IdentityStore
+from accel_daemon.control.status_client import call_daemon
+from accel_daemon.faults.fault import parse_fault
 from accel_daemon.home import Home
 from accel_daemon.iam.policy import parse_policy
 from accel_daemon.iam.principals import Key, User, new_access_key
@@ -45,12 +47,14 @@ class AcceleratorDaemon:
         ready: the content of its ready file.
         environment: the variables with which a client in another process finds it, as USER.
         process: the daemon's process.
+        injected: the faults that were injected through it and not cleared through it.
     """
 
     home: Path
     ready: Mapping[str, Any]
     environment: Mapping[str, str] = field(repr=False)
     process: subprocess.Popen[bytes] = field(repr=False)
+    injected: set[str] = field(default_factory=set, repr=False)
 
     @property
     def control(self) -> str:
@@ -114,6 +118,37 @@ class AcceleratorDaemon:
                 lambda known: known.without_key(key.access_key_id).with_policies(USER, (ALLOW_ALL,))
             )
 
+    def inject_fault(self, fault: str | Mapping[str, object], **settings: object) -> InjectedFault:
+        """Make the daemon fail on demand; in force when this returns.
+
+        Args:
+            fault: "KIND", "KIND:name=value,…" or {"kind": …, …}.
+            settings: more of the fault: `inject_fault("drop", probability=0.3, seed=7)`.
+
+        Raises:
+            CallError: there is no such fault.
+            ConfigurationError: there is no such accelerator.
+        """
+        given = {"kind": fault} if isinstance(fault, str) and settings else fault
+        whole = given if isinstance(given, str) else {**given, **settings}
+        document = parse_fault(whole).to_document()
+        answer = self._call("POST", "/faults", json.dumps(document).encode())
+        fault_id = str(answer["fault"]["id"])
+        self.injected.add(fault_id)
+        return InjectedFault(self, fault_id)
+
+    def clear_faults(self) -> None:
+        """End all faults."""
+        self._call("DELETE", "/faults")
+        self.injected.clear()
+
+    def faults(self) -> list[dict[str, Any]]:
+        """What there is, each with its "id", "fault", "text", "happened" and more."""
+        return list(self._call("GET", "/faults")["faults"])
+
+    def _call(self, method: str, path: str, body: bytes = b"") -> Mapping[str, Any]:
+        return call_daemon(Home(self.home).client_profile, method, path, body)
+
     def stop(self) -> int:
         """End it in good order, or by force when that takes too long; the exit status."""
         if self.process.poll() is None:
@@ -121,20 +156,49 @@ class AcceleratorDaemon:
         return _wait(self.process)
 
 
+@dataclass(frozen=True)
+class InjectedFault:
+    """A fault that was injected. As a context manager it is cleared at the end of the block."""
+
+    daemon: AcceleratorDaemon
+    id: str
+
+    @property
+    def happened(self) -> int:
+        """How often it has struck; the accelerators tell that every half second."""
+        counts = [one["happened"] for one in self.daemon.faults() if one["id"] == self.id]
+        return int(sum(counts))
+
+    def clear(self) -> None:
+        """End it; nothing happens when it is over."""
+        self.daemon._call("DELETE", f"/faults/{self.id}")
+        self.daemon.injected.discard(self.id)
+
+    def __enter__(self) -> InjectedFault:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+
 @contextlib.contextmanager
 def running_daemon(
-    accelerators: Sequence[str] = ("host",), policy: Mapping[str, object] | None = None
+    accelerators: Sequence[str] = ("host",),
+    policy: Mapping[str, object] | None = None,
+    faults: Sequence[str | Mapping[str, object]] = (),
 ) -> Iterator[AcceleratorDaemon]:
     """A daemon that accepts requests; it is stopped and its files are removed at the end.
 
     Args:
         accelerators: the values of `--accelerator`, one each.
         policy: of USER; without it USER may do everything.
+        faults: what goes wrong from the beginning; see `AcceleratorDaemon.inject_fault`.
 
     Raises:
         ConfigurationError: it cannot start, or the policy cannot be understood.
+        CallError: there is no such fault.
     """
-    document = checked(policy)
+    document, wanted = checked(policy), [parse_fault(one).to_document() for one in faults]
     with tempfile.TemporaryDirectory(prefix="accel-test-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         key = add_user(home, USER, document)
@@ -143,6 +207,8 @@ def running_daemon(
             ready = _wait_ready(home, process)
             environment = MappingProxyType(client_variables(ready, *_pair(key)))
             daemon = AcceleratorDaemon(home, ready, environment, process)
+            for one in wanted:
+                daemon.inject_fault(one)
             yield daemon
         finally:
             process.terminate()
@@ -176,7 +242,8 @@ def _pair(key: Key) -> tuple[str, str]:
 
 
 def _start(home: Path, accelerators: Sequence[str]) -> subprocess.Popen[bytes]:
-    arguments = ["up", "--port", "0", "--ready-file", str(home / "ready.json")]
+    arguments = ["up", "--port", "0", "--allow-faults"]
+    arguments += ["--ready-file", str(home / "ready.json")]
     for one in accelerators:
         arguments += ["--accelerator", one]
     with open(home / "daemon.log", "wb") as log:

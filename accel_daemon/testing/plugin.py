@@ -46,10 +46,11 @@ def accelerator() -> Iterator[AcceleratorDaemon]:
 
 @pytest.fixture
 def accelerator_factory() -> Iterator[AcceleratorFactory]:
-    """Starts daemons of the test's own: `accelerator_factory(type=…, accelerators=…, policy=…)`.
+    """Starts daemons of the test's own: `accelerator_factory(type=…, faults=…, policy=…)`.
 
     `type` is the type of all accelerators, by default `host`; `accelerators` is how many there are,
-    or the value of `--accelerator` for each; `policy` is the policy document of the user.
+    or the value of `--accelerator` for each; `policy` is the policy document of the user;
+    `faults` are texts like "drop:probability=0.3,seed=7", or dicts, of what goes wrong.
     """
     with contextlib.ExitStack() as running:
 
@@ -58,11 +59,12 @@ def accelerator_factory() -> Iterator[AcceleratorFactory]:
             type: str = "host",  # noqa: A002 - what the command line and AWS call it
             accelerators: int | Sequence[str] = 1,
             policy: Mapping[str, object] | None = None,
+            faults: Sequence[str | Mapping[str, object]] = (),
         ) -> AcceleratorDaemon:
             values = (type,) * accelerators if isinstance(accelerators, int) else accelerators
             if not values:
                 raise ValueError("At least one accelerator is needed.")
-            return running.enter_context(_running(values, policy))
+            return running.enter_context(_running(values, policy, faults))
 
         yield start
 
@@ -75,17 +77,28 @@ def aws_environment(
 ) -> Iterator[Mapping[str, str]]:
     """This process as a client of `accelerator`, through AWS's variables and a fresh key.
 
+    Faults that tests injected into `accelerator` end before and after it.
+
     `@pytest.mark.accelerator_policy(document)` says what its user may do, otherwise everything.
     """
     marker = request.node.get_closest_marker(_MARKER)
     policy = marker.args[0] if marker is not None else None
+    _end_faults(accelerator)
     with accelerator.policy(policy) as variables:
         _replace_variables(monkeypatch, variables)
         yield variables
+    _end_faults(accelerator)
+
+
+def _end_faults(daemon: AcceleratorDaemon) -> None:
+    if daemon.injected and daemon.process.poll() is None:
+        daemon.clear_faults()
 
 
 def _running(
-    accelerators: Sequence[str], policy: Mapping[str, object] | None
+    accelerators: Sequence[str],
+    policy: Mapping[str, object] | None,
+    faults: Sequence[str | Mapping[str, object]] = (),
 ) -> contextlib.AbstractContextManager[AcceleratorDaemon]:
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -96,7 +109,7 @@ def _running(
         )
     from accel_daemon.testing.accelerator_daemon import running_daemon
 
-    return running_daemon(accelerators, policy)
+    return running_daemon(accelerators, policy, faults)
 
 
 def _replace_variables(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> None:

@@ -287,6 +287,10 @@ class GetCapabilitiesResponse(google.protobuf.message.Message):
     ENGINES_FIELD_NUMBER: builtins.int
     SANDBOX_FIELD_NUMBER: builtins.int
     DAEMON_VERSION_FIELD_NUMBER: builtins.int
+    EMULATED_MEMORY_BYTES_FIELD_NUMBER: builtins.int
+    TERA_FLOPS_16_FIELD_NUMBER: builtins.int
+    TERA_FLOPS_32_FIELD_NUMBER: builtins.int
+    PACED_FIELD_NUMBER: builtins.int
     ALLOWED_OPS_FIELD_NUMBER: builtins.int
     min_version: builtins.int
     max_version: builtins.int
@@ -298,6 +302,17 @@ class GetCapabilitiesResponse(google.protobuf.message.Message):
     """How strongly this process is confined: "none" until a sandbox is in force."""
     daemon_version: builtins.str
     """Version of the daemon's software."""
+    emulated_memory_bytes: builtins.int
+    """Of a type that is emulated, memory for graphs and what their runs take, in bytes: a graph that
+    needs more is refused with MODEL_TOO_LARGE. 0 where the memory is the host's.
+    """
+    tera_flops_16: builtins.int
+    """Of a type that is emulated, its published throughput by float width, in 10^12 operations a
+    second; else 0.
+    """
+    tera_flops_32: builtins.int
+    paced: builtins.bool
+    """Whether each run takes as long as that throughput would have it, where the host is faster."""
     @property
     def limits(self) -> global___Limits: ...
     @property
@@ -319,10 +334,14 @@ class GetCapabilitiesResponse(google.protobuf.message.Message):
         engines: collections.abc.Iterable[builtins.str] | None = ...,
         sandbox: builtins.str = ...,
         daemon_version: builtins.str = ...,
+        emulated_memory_bytes: builtins.int = ...,
+        tera_flops_16: builtins.int = ...,
+        tera_flops_32: builtins.int = ...,
+        paced: builtins.bool = ...,
         allowed_ops: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["limits", b"limits"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accelerator_id", b"accelerator_id", "accelerator_type", b"accelerator_type", "allowed_ops", b"allowed_ops", "daemon_version", b"daemon_version", "engines", b"engines", "limits", b"limits", "max_version", b"max_version", "min_version", b"min_version", "sandbox", b"sandbox"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accelerator_id", b"accelerator_id", "accelerator_type", b"accelerator_type", "allowed_ops", b"allowed_ops", "daemon_version", b"daemon_version", "emulated_memory_bytes", b"emulated_memory_bytes", "engines", b"engines", "limits", b"limits", "max_version", b"max_version", "min_version", b"min_version", "paced", b"paced", "sandbox", b"sandbox", "tera_flops_16", b"tera_flops_16", "tera_flops_32", b"tera_flops_32"]) -> None: ...
 
 global___GetCapabilitiesResponse = GetCapabilitiesResponse
 
@@ -521,9 +540,12 @@ class LoadedGraph(google.protobuf.message.Message):
     LOAD_US_FIELD_NUMBER: builtins.int
     ENGINE_FIELD_NUMBER: builtins.int
     REPEATABLE_FIELD_NUMBER: builtins.int
+    OPERATIONS_FIELD_NUMBER: builtins.int
     graph_id: builtins.bytes
     memory_bytes: builtins.int
-    """Resident memory that loading it added to the process."""
+    """What the accelerator counts for it: of an emulated type the graph's weights, else the resident
+    memory that loading it added to the process.
+    """
     load_us: builtins.int
     engine: builtins.str
     """What executes it, for instance "tensorflow"."""
@@ -533,6 +555,10 @@ class LoadedGraph(google.protobuf.message.Message):
     def feeds(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TensorSpec]: ...
     @property
     def fetches(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TensorSpec]: ...
+    @property
+    def operations(self) -> global___Operations:
+        """Operations of one run where every unknown size is 1; absent where they could not be counted."""
+
     def __init__(
         self,
         *,
@@ -543,10 +569,40 @@ class LoadedGraph(google.protobuf.message.Message):
         load_us: builtins.int = ...,
         engine: builtins.str = ...,
         repeatable: builtins.bool = ...,
+        operations: global___Operations | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["engine", b"engine", "feeds", b"feeds", "fetches", b"fetches", "graph_id", b"graph_id", "load_us", b"load_us", "memory_bytes", b"memory_bytes", "repeatable", b"repeatable"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["operations", b"operations"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["engine", b"engine", "feeds", b"feeds", "fetches", b"fetches", "graph_id", b"graph_id", "load_us", b"load_us", "memory_bytes", b"memory_bytes", "operations", b"operations", "repeatable", b"repeatable"]) -> None: ...
 
 global___LoadedGraph = LoadedGraph
+
+@typing.final
+class Operations(google.protobuf.message.Message):
+    """Floating-point operations of one run, counted on the graph: a multiplication and an addition are
+    two. Loops of unknown length count as one round.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FLOPS_16_FIELD_NUMBER: builtins.int
+    FLOPS_32_FIELD_NUMBER: builtins.int
+    INCOMPLETE_FIELD_NUMBER: builtins.int
+    flops_16: builtins.int
+    """Computed in 16-bit floats."""
+    flops_32: builtins.int
+    """Computed in anything wider."""
+    incomplete: builtins.bool
+    """Whether some shapes are not known before the run, so that these figures are too low."""
+    def __init__(
+        self,
+        *,
+        flops_16: builtins.int = ...,
+        flops_32: builtins.int = ...,
+        incomplete: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["flops_16", b"flops_16", "flops_32", b"flops_32", "incomplete", b"incomplete"]) -> None: ...
+
+global___Operations = Operations
 
 @typing.final
 class LoadResponse(google.protobuf.message.Message):
@@ -663,20 +719,35 @@ class Timing(google.protobuf.message.Message):
     QUEUE_US_FIELD_NUMBER: builtins.int
     COMPUTE_US_FIELD_NUMBER: builtins.int
     LOAD_US_FIELD_NUMBER: builtins.int
+    PACED_US_FIELD_NUMBER: builtins.int
+    EMULATED_US_FIELD_NUMBER: builtins.int
+    OPERATIONS_FIELD_NUMBER: builtins.int
     queue_us: builtins.int
     """Waiting for a place among the concurrent runs."""
     compute_us: builtins.int
     """Inside the engine."""
     load_us: builtins.int
     """Loading the graph first, when that was needed."""
+    paced_us: builtins.int
+    """On a paced accelerator: waiting until the emulated type would have answered."""
+    emulated_us: builtins.int
+    """On an emulated type: what its published throughput takes for this run's operations, alone."""
+    @property
+    def operations(self) -> global___Operations:
+        """On an emulated type: this run's operations, where they could be counted."""
+
     def __init__(
         self,
         *,
         queue_us: builtins.int = ...,
         compute_us: builtins.int = ...,
         load_us: builtins.int = ...,
+        paced_us: builtins.int = ...,
+        emulated_us: builtins.int = ...,
+        operations: global___Operations | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["compute_us", b"compute_us", "load_us", b"load_us", "queue_us", b"queue_us"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["operations", b"operations"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["compute_us", b"compute_us", "emulated_us", b"emulated_us", "load_us", b"load_us", "operations", b"operations", "paced_us", b"paced_us", "queue_us", b"queue_us"]) -> None: ...
 
 global___Timing = Timing
 

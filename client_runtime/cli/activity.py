@@ -26,6 +26,9 @@ class Sample:
         at: seconds of a clock that only goes forward.
         ordinal: None where it is not known.
         memory_bytes, uptime, streams: of its process; None from accelerators that do not tell.
+        emulated_memory_bytes, tera_flops_16, tera_flops_32: of the emulated type; None where
+            nothing is emulated.
+        paced: whether runs take as long as that throughput would have them.
     """
 
     at: float
@@ -42,6 +45,10 @@ class Sample:
     failed_runs: int
     uploaded_bytes: int
     graphs: tuple[GraphCount, ...]
+    emulated_memory_bytes: int | None = None
+    tera_flops_16: int | None = None
+    tera_flops_32: int | None = None
+    paced: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,10 @@ def read_sample(at: float, ordinal: int | None, capabilities: Any, listed: Any) 
         failed_runs=listed.counters.failed_runs,
         uploaded_bytes=listed.counters.uploaded_bytes,
         graphs=tuple(_graph_count(graph) for graph in listed.graphs),
+        emulated_memory_bytes=capabilities.emulated_memory_bytes or None,
+        tera_flops_16=capabilities.tera_flops_16 or None,
+        tera_flops_32=capabilities.tera_flops_32 or None,
+        paced=capabilities.paced,
     )
 
 

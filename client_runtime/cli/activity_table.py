@@ -51,9 +51,18 @@ def _ordinal(ordinal: int | None) -> str:
 
 def _lines(activity: Activity) -> list[str]:
     sample = activity.sample
-    facts = (sample.id, sample.type, sample.engine, f"sandbox {sample.sandbox or _UNKNOWN}")
+    sandbox = f"sandbox {sample.sandbox or _UNKNOWN}"
+    facts = (sample.id, sample.type, *_throughput(sample), sample.engine, sandbox)
     first = "  ".join([_ordinal(sample.ordinal), *map(printable, facts)])
     return [first, f"   {_process_line(activity)}", *_graph_lines(activity.graphs)]
+
+
+def _throughput(sample: Sample) -> list[str]:
+    """Of the emulated type: for 32-bit and for 16-bit floats, and whether runs are held to it."""
+    if sample.tera_flops_32 is None:
+        return []
+    paced = ", paced" if sample.paced else ""
+    return [f"{sample.tera_flops_32}/{sample.tera_flops_16} TFLOPS{paced}"]
 
 
 def _process_line(activity: Activity) -> str:
@@ -61,10 +70,12 @@ def _process_line(activity: Activity) -> str:
     uptime = _UNKNOWN if sample.uptime is None else uptime_text(sample.uptime)
     memory = _UNKNOWN if sample.memory_bytes is None else bytes_text(sample.memory_bytes)
     rate = "" if activity.runs_per_second is None else f" ({_rate(activity.runs_per_second)}/s)"
+    emulated = sample.emulated_memory_bytes
+    limit = "" if emulated is None else f" of {bytes_text(emulated)}"
     parts = [
         f"up {uptime}",
         f"process {memory}",
-        f"graphs {len(activity.graphs)}, {bytes_text(activity.graphs_bytes)}",
+        f"graphs {len(activity.graphs)}, {bytes_text(activity.graphs_bytes)}{limit}",
         f"streams {_ordinal(sample.streams)}",
         f"runs {sample.runs}{rate}",
         f"errors {sample.failed_runs}",

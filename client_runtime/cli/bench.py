@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from accel_protocol import tensors
+from accel_protocol.accelerator_types import PUBLISHED_TYPES
 from accel_protocol.errors import ConfigurationError
 from accel_protocol.tensors import Array
 from client_runtime import Attachment, EIPredictor, connect
 from client_runtime import feeds as feeds_
 from client_runtime.cli import bench_report, local_bench
-from client_runtime.cli.bench_report import FeedFacts, Result, Side
+from client_runtime.cli.bench_report import Emulated, FeedFacts, Result, Side
 from client_runtime.cli.differences import compare
 from client_runtime.cli.failures import told_as_messages
 from client_runtime.cli.inputs import read_inputs
@@ -247,7 +248,17 @@ def _result(
         local=local,
         differences=compare(opened["remote"].answer, opened["local"].answer) if local else None,
         note=setting.note,
+        emulated=emulated(measured["remote"].timings),
     )
+
+
+def emulated(timings: Sequence[CallTiming]) -> Emulated | None:
+    """What the last call's operations take on each published type; None when it had none."""
+    last = timings[-1]
+    if not last.flops_16 + last.flops_32:
+        return None
+    times = {one.name: one.seconds(last.flops_16, last.flops_32) for one in PUBLISHED_TYPES}
+    return Emulated(last.flops_16, last.flops_32, times)
 
 
 def _side(opened: _Opened, measured: Measured) -> Side:

@@ -35,6 +35,15 @@ class FeedFacts:
 
 
 @dataclass(frozen=True)
+class Emulated:
+    """A call's operations by float width, and the seconds they take at each type's throughput."""
+
+    flops_16: int
+    flops_32: int
+    types: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Result:
     """Everything that `accel bench` found out.
 
@@ -47,6 +56,8 @@ class Result:
         local: None where there is no TensorFlow here, or it was not asked for: see `note`.
         differences: of the answers of both sides, None without a local one.
         note: why there is no local side, else empty.
+        emulated: what a call's operations take on each published type; None where the accelerator
+            does not count them, as `host` does not.
     """
 
     model: str
@@ -64,11 +75,14 @@ class Result:
     local: Side | None = None
     differences: list[Difference] | None = None
     note: str = ""
+    emulated: Emulated | None = None
 
 
 def as_text(result: Result) -> str:
     """For a person."""
     sections = [_head(result), _sides(result), _split(result.split), _results(result)]
+    if result.emulated is not None:
+        sections.append(_emulated(result.emulated))
     return "\n\n".join([*sections, f"verdict      {result.verdict.text}"])
 
 
@@ -121,6 +135,17 @@ def _split(parts: Mapping[str, Part]) -> str:
     return "\n".join(lines)
 
 
+def _emulated(emulated: Emulated) -> str:
+    giga = (emulated.flops_16 + emulated.flops_32) / 1e9
+    times = "\n".join(
+        f"{name:<12}{seconds_text(seconds):>11}" for name, seconds in emulated.types.items()
+    )
+    return (
+        f"operations   {three_digits(giga)} GFLOP a call; at the published throughput of a type, "
+        f"without memory and network:\n{times}"
+    )
+
+
 def _results(result: Result) -> str:
     if result.differences is None:
         return "results      not compared: there is no local side"
@@ -161,6 +186,13 @@ def as_json(result: Result) -> str:
         else {
             one.alias: {"absolute": _number(one.absolute), "relative": _number(one.relative)}
             for one in result.differences
+        },
+        "emulated": None
+        if result.emulated is None
+        else {
+            "flops_16": result.emulated.flops_16,
+            "flops_32": result.emulated.flops_32,
+            "types_ms": {name: one * 1e3 for name, one in result.emulated.types.items()},
         },
         "verdict": {
             "limit": result.verdict.limit,

@@ -39,3 +39,8 @@ def message_of(error: Exception) -> str:
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     remedy = next(words for kind, words in _REMEDIES if isinstance(error, kind))
     return f"{text or type(error).__name__}\n  Remedy: {remedy}"
+
+
+def as_fields(error: AcceleratorError) -> dict[str, str]:
+    """An error for a document that a program reads."""
+    return {"reason": error.reason, "message": error.message, "remedy": error.remedy}

@@ -9,7 +9,7 @@ from statistics import median
 
 from client_runtime.transport.exchange import CallTiming
 
-PARTS = ("serialize", "wire", "queue", "load", "compute", "parse")
+PARTS = ("serialize", "wire", "queue", "load", "compute", "paced", "parse")
 
 
 @dataclass(frozen=True)

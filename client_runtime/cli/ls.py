@@ -10,12 +10,14 @@ from dataclasses import asdict
 import click
 
 from accel_protocol.errors import AcceleratorError
+from client_runtime.cli.failures import as_fields
+from client_runtime.cli.quantities import bytes_text
 from client_runtime.discovery.credentials import find_credentials
 from client_runtime.discovery.endpoints import look, nothing_found
 from client_runtime.discovery.listing import Accelerator, list_accelerators
 from client_runtime.discovery.trail import Trail, printable
 
-_HEADINGS = ("ORDINAL", "ID", "TYPE", "STATUS", "ENDPOINT", "FOUND BY")
+_HEADINGS = ("ORDINAL", "ID", "TYPE", "MEMORY", "TFLOPS", "STATUS", "ENDPOINT", "FOUND BY")
 
 
 @click.command("ls")
@@ -46,13 +48,29 @@ def command(as_json: bool) -> None:
 def as_table(found: Sequence[Accelerator]) -> str:
     """The accelerators in columns."""
     rows = [
-        (str(one.ordinal), one.id, one.type, one.status, one.endpoint or one.control, one.source)
+        (
+            str(one.ordinal),
+            one.id,
+            one.type,
+            "" if one.memory_bytes is None else bytes_text(one.memory_bytes),
+            _throughput(one),
+            one.status,
+            one.endpoint or one.control,
+            one.source,
+        )
         for one in found
     ]
     cells = [_HEADINGS, *(tuple(printable(cell, 120) for cell in row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADINGS))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
     return "\n".join(lines)
+
+
+def _throughput(one: Accelerator) -> str:
+    """Of 32-bit and of 16-bit floats, and whether runs are held to it; empty for `host`."""
+    if one.tera_flops_32 is None:
+        return ""
+    return f"{one.tera_flops_32}/{one.tera_flops_16}{' paced' if one.paced else ''}"
 
 
 def as_lines(trail: Trail) -> str:
@@ -65,7 +83,6 @@ def as_document(found: Sequence[Accelerator], trail: Trail, error: AcceleratorEr
     document = {
         "accelerators": [asdict(one) for one in found],
         "trail": [asdict(step) for step in trail],
-        "error": error
-        and {"reason": error.reason, "message": error.message, "remedy": error.remedy},
+        "error": error and as_fields(error),
     }
     return json.dumps(document, indent=2)

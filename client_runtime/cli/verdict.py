@@ -56,6 +56,8 @@ class Verdict:
 
 _ADVICE = {
     "compute": "a faster accelerator or a smaller model would help, a faster network would not",
+    "paced": "the accelerator waits until the type that it emulates would have answered; a type "
+    "with more throughput or a smaller model would help",
     "queue": "the accelerator is shared; fewer calls at one time, or another accelerator, would "
     "help",
     "load": "the graph is loaded again and again; an accelerator with more memory would keep it",
@@ -64,6 +66,7 @@ _ADVICE = {
 }
 _SUBJECTS = {
     "compute": "compute",
+    "paced": "the emulated type's throughput",
     "queue": "the queue",
     "load": "loading",
     "serialize": "preparing messages",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from accel_protocol.accelerator_types import published_type
 from accel_protocol.errors import ConnectionLostError
 from accel_protocol.sigv4 import AccessKey
 from client_runtime.discovery import visible_devices
@@ -29,6 +30,10 @@ class Accelerator:
         source: where that was found.
         endpoint: "HOST:PORT" of its gRPC server; None when the control endpoint does not tell.
         used_memory_bytes: by loaded models; None when the control endpoint does not tell.
+        memory_bytes: of the emulated type; None for `host`, whose memory is the machine's.
+        tera_flops_16, tera_flops_32: published throughput of the emulated type by float width, in
+            10^12 operations a second; None for `host`.
+        paced: whether runs take as long as that throughput would have them.
     """
 
     id: str
@@ -39,6 +44,10 @@ class Accelerator:
     source: str
     endpoint: str | None = None
     used_memory_bytes: int | None = None
+    memory_bytes: int | None = None
+    tera_flops_16: int | None = None
+    tera_flops_32: int | None = None
+    paced: bool = False
 
 
 def accelerators(
@@ -79,18 +88,29 @@ def read_answer(answer: Mapping[str, Any], endpoint: Endpoint) -> list[Accelerat
     """What DescribeAccelerators said, with the endpoint's own ordinals."""
     details = {one["acceleratorId"]: one for one in answer.get("acceleratorDetails") or []}
     return [
-        Accelerator(
-            id=row["acceleratorId"],
-            type=row["acceleratorType"],
-            ordinal=details.get(row["acceleratorId"], {}).get("ordinal", place),
-            status=row["acceleratorHealth"]["status"],
-            control=endpoint.control,
-            source=endpoint.source,
-            endpoint=details.get(row["acceleratorId"], {}).get("endpoint"),
-            used_memory_bytes=details.get(row["acceleratorId"], {}).get("usedMemoryBytes"),
-        )
+        _accelerator(row, details.get(row["acceleratorId"], {}), place, endpoint)
         for place, row in enumerate(answer["acceleratorSet"])
     ]
+
+
+def _accelerator(
+    row: Mapping[str, Any], details: Mapping[str, Any], place: int, endpoint: Endpoint
+) -> Accelerator:
+    published = published_type(row["acceleratorType"])
+    return Accelerator(
+        id=row["acceleratorId"],
+        type=row["acceleratorType"],
+        ordinal=details.get("ordinal", place),
+        status=row["acceleratorHealth"]["status"],
+        control=endpoint.control,
+        source=endpoint.source,
+        endpoint=details.get("endpoint"),
+        used_memory_bytes=details.get("usedMemoryBytes"),
+        memory_bytes=published.memory_bytes if published else None,
+        tera_flops_16=published.tera_flops_16 if published else None,
+        tera_flops_32=published.tera_flops_32 if published else None,
+        paced=details.get("paced", False),
+    )
 
 
 def choose_visible(

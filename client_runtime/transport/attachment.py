@@ -28,7 +28,7 @@ from accel_protocol.errors import (
 )
 from accel_protocol.sigv4 import AccessKey
 from accel_protocol.v1 import accelerator_pb2 as pb
-from client_runtime.discovery.credentials import find_credentials
+from client_runtime.discovery.credentials import KeySource
 from client_runtime.discovery.endpoints import Endpoint, discover
 from client_runtime.models.bundle import Bundle
 from client_runtime.transport import channel as channels
@@ -51,7 +51,7 @@ class Attachment:
 
     Args:
         endpoint: the control endpoint.
-        key: the access key to sign with.
+        keys: give the access key to sign with; asked whenever a ticket is.
         accelerator: id, ordinal, or None for whichever is free.
         patience: seconds to wait for an accelerator that is restarting or busy.
     """
@@ -59,11 +59,11 @@ class Attachment:
     def __init__(
         self,
         endpoint: Endpoint,
-        key: AccessKey,
+        keys: KeySource,
         accelerator: str | int | None = None,
         patience: float = _PATIENCE_SECONDS,
     ) -> None:
-        self._endpoint, self._key, self._accelerator = endpoint, key, accelerator
+        self._endpoint, self._keys, self._accelerator = endpoint, keys, accelerator
         self._patience = patience
         self._lock = threading.Lock()
         self._idle: list[Lane] = []
@@ -77,6 +77,12 @@ class Attachment:
     def accelerator_id(self) -> str:
         """The id of the accelerator, attaching first where that has not happened."""
         return self._attached()[0].accelerator_id
+
+    @property
+    def known_accelerator_id(self) -> str | None:
+        """The id of the accelerator that was attached to last; None before the first."""
+        grant = self._grant
+        return None if grant is None else grant.accelerator_id
 
     def capabilities(self) -> Any:
         """The accelerator's GetCapabilitiesResponse."""
@@ -172,7 +178,9 @@ class Attachment:
         """Replace a grant that is still good, or keep it a little when nobody answers."""
         try:
             self._attach(grant)
-        except (ConnectionLostError, BusyError) as error:
+        except (ConnectionLostError, BusyError, CredentialsError) as error:
+            if isinstance(error, CredentialsError) and error.reason != "MISSING_CREDENTIALS":
+                raise  # the daemon refuses; that it could not be asked may pass
             _log.warning("the ticket could not be renewed yet: %s", error.message)
             later = time.monotonic() + _RENEW_AGAIN_SECONDS
             self._grant = replace(grant, renew_at=later)
@@ -182,7 +190,7 @@ class Attachment:
         return channel, grant
 
     def _attach(self, old: Grant | None) -> None:
-        grant = grants.request_grant(self._endpoint, self._key, self._accelerator)
+        grant = self._request_grant()
         same = old is not None and (old.address, old.server_name) == (
             grant.address,
             grant.server_name,
@@ -202,6 +210,16 @@ class Attachment:
         self._accelerator = grant.accelerator_id
         self._grant = grant
         self._stale = False
+
+    def _request_grant(self) -> Grant:
+        key = self._keys.current()
+        try:
+            return grants.request_grant(self._endpoint, key, self._accelerator)
+        except CredentialsError:
+            # For instance a daemon that was set up anew: where the key came from may know another.
+            if not self._keys.look_again(key):
+                raise
+        return grants.request_grant(self._endpoint, self._keys.current(), self._accelerator)
 
     def _call(self, name: str, request: Any, timeout: float | None = None) -> Any:
         channel, grant = self._reached()
@@ -285,7 +303,8 @@ def connect(
         CredentialsError, AccessDeniedError, PeerIdentityError, ConnectionLostError, BusyError
     """
     found = discover(endpoint, ca_file)
-    attachment = Attachment(found, credentials or find_credentials(found), accelerator_id)
+    keys = KeySource(found.profile, credentials)
+    attachment = Attachment(found, keys, accelerator_id)
     try:
         attachment._patiently(attachment._attached)
     except BaseException:

@@ -33,6 +33,10 @@ class CallTiming:
         load: loading the graph first, when that was needed.
         compute: inside the engine.
         parse: turning messages into fetches.
+        paced: waiting on a paced accelerator until the emulated type would have answered.
+        emulated: not a part: what the emulated type takes for this call alone, by its published
+            throughput; 0 where nothing is emulated.
+        flops_16, flops_32: operations of this call, by float width; 0 where nothing is emulated.
     """
 
     total: float
@@ -42,6 +46,10 @@ class CallTiming:
     load: float
     compute: float
     parse: float
+    paced: float = 0.0
+    emulated: float = 0.0
+    flops_16: int = 0
+    flops_32: int = 0
 
 
 @dataclass(frozen=True)
@@ -216,5 +224,18 @@ def _receive(lane: Lane, started: float, outgoing: _Outgoing) -> Answer | Accele
 
 def _timing(total: float, serialize: float, parse: float, far: pb.Timing) -> CallTiming:
     queue, load, compute = (t / 1e6 for t in (far.queue_us, far.load_us, far.compute_us))
-    wire = max(0.0, total - serialize - parse - queue - load - compute)
-    return CallTiming(total, serialize, wire, queue, load, compute, parse)
+    paced, emulated = far.paced_us / 1e6, far.emulated_us / 1e6
+    wire = max(0.0, total - serialize - parse - queue - load - compute - paced)
+    return CallTiming(
+        total,
+        serialize,
+        wire,
+        queue,
+        load,
+        compute,
+        parse,
+        paced,
+        emulated,
+        far.operations.flops_16,
+        far.operations.flops_32,
+    )

@@ -61,6 +61,7 @@ class RunningDaemon:
         *,
         key: AccessKey | None = None,
         now: datetime | None = None,
+        service: str = "elastic-inference",
     ) -> urllib3.BaseHTTPResponse:
         """Call the control endpoint; signed when a key is given."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode() if body else b""
@@ -74,7 +75,7 @@ class RunningDaemon:
                     request,
                     key,
                     region="us-east-1",
-                    service="elastic-inference",
+                    service=service,
                     now=now or datetime.now(UTC),
                 )
             )

@@ -49,6 +49,7 @@ LIMITS = pb.Limits(
 FEED = pb.TensorHeader(name="größe", dtype=pb.DATA_TYPE_FLOAT32, shape=(1, 2), size=8)
 WORDS = pb.TensorHeader(name="words", dtype=pb.DATA_TYPE_STRING, shape=(), size=7)
 TIMING = pb.Timing(queue_us=1, compute_us=2000, load_us=300_000)
+OPERATIONS = pb.Operations(flops_16=2**40, flops_32=7, incomplete=True)
 IMAGE = pb.TensorSpec(
     name="image", tensor="image_tensor:0", dtype=pb.DATA_TYPE_UINT8, shape=(1, -1, -1, 3)
 )
@@ -76,6 +77,13 @@ GOLDEN: dict[str, Message] = {
         sandbox="none",
         daemon_version="0.1.0",
     ),
+    "get_capabilities_response_emulated": pb.GetCapabilitiesResponse(
+        accelerator_type="eia2.medium",
+        emulated_memory_bytes=2**31,
+        tera_flops_16=8,
+        tera_flops_32=1,
+        paced=True,
+    ),
     "find_missing_request": pb.FindMissingRequest(blobs=[BLOB]),
     "find_missing_response": pb.FindMissingResponse(
         missing=[pb.MissingBlob(sha256=SHA256, committed_bytes=3)]
@@ -86,6 +94,9 @@ GOLDEN: dict[str, Message] = {
     "load_request_graph_id": pb.LoadRequest(graph_id=GRAPH_ID),
     "load_response_progress": pb.LoadResponse(progress=pb.LoadProgress(stage="loading")),
     "load_response_graph": pb.LoadResponse(graph=GRAPH),
+    "load_response_operations": pb.LoadResponse(
+        graph=pb.LoadedGraph(graph_id=GRAPH_ID, operations=OPERATIONS)
+    ),
     "run_request_first": pb.RunRequest(
         call_id=300,
         start=pb.RunStart(graph_id=GRAPH_ID, feeds=[FEED, WORDS], timeout_us=2_500_000),
@@ -96,6 +107,14 @@ GOLDEN: dict[str, Message] = {
         call_id=300,
         result=pb.RunResult(fetches=[FEED], timing=TIMING, repeatable=True),
         payload=b"\x00\x00\x80?\x00\x00\x00@",
+    ),
+    "run_response_paced": pb.RunResponse(
+        call_id=300,
+        result=pb.RunResult(
+            timing=pb.Timing(
+                compute_us=2000, paced_us=7_000, emulated_us=9_000, operations=OPERATIONS
+            )
+        ),
     ),
     "run_response_next": pb.RunResponse(call_id=300, payload=b"rest"),
     "run_response_error": pb.RunResponse(call_id=301, error=ERROR),

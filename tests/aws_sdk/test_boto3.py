@@ -8,49 +8,28 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from ssl import create_default_context
 from typing import Any
 
 import pytest
 
+from tests.aws_sdk.conftest import TYPES, arn_of, client_variables
 from tests.conftest import Daemon, start_daemon
 
 boto3 = pytest.importorskip("boto3", "1.36", reason="needs boto3: run `tox -e boto3`")
 botocore_exceptions = pytest.importorskip("botocore.exceptions")
 
-TYPES = ("eia1.medium", "eia2.large", "eia2.large")
 NOBODY = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}],
 }
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon with three accelerators, so that there is something to page through."""
-    options = [option for one in TYPES for option in ("--accelerator", one)]
-    running = start_daemon(tmp_path_factory.mktemp("home"), "--port", "0", *options)
-    yield running
-    assert running.stop() == 0
-
-
 def configure(monkeypatch: pytest.MonkeyPatch, daemon: Daemon, **changed: str) -> None:
     """Point boto3 at the daemon, by nothing but the environment."""
-    profile = json.loads((daemon.home / "client.json").read_text())
-    variables = {
-        "AWS_ENDPOINT_URL_ELASTIC_INFERENCE": daemon.ready["control"],
-        "AWS_CA_BUNDLE": daemon.ready["ca_file"],
-        "AWS_ACCESS_KEY_ID": profile["access_key_id"],
-        "AWS_SECRET_ACCESS_KEY": profile["secret_access_key"],
-        "AWS_DEFAULT_REGION": daemon.ready["region"],
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": str(daemon.home / "no-config"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(daemon.home / "no-credentials"),
-        **changed,
-    }
-    for name, value in variables.items():
+    for name, value in {**client_variables(daemon), **changed}.items():
         monkeypatch.setenv(name, value)
 
 
@@ -64,14 +43,6 @@ def client(fleet: Daemon, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The administrator's client."""
     configure(monkeypatch, fleet)
     return new_client()
-
-
-def arn_of(daemon: Daemon, ordinal: int = 0) -> str:
-    """The ARN of an accelerator."""
-    region, account = daemon.ready["region"], daemon.ready["account"]
-    kind = "elastic-inference-accelerator"
-    accelerator = daemon.ready["accelerators"][ordinal]["id"]
-    return f"arn:aws:elastic-inference:{region}:{account}:{kind}/{accelerator}"
 
 
 def refusal(call: Callable[..., Any], **arguments: Any) -> tuple[int, str]:

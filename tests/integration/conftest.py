@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,17 @@ from typing import Any
 import grpc
 import pytest
 
+from accel_daemon.iam.policy_set import PolicySet
 from accel_daemon.iam.principals import Principal
 from accel_daemon.iam.tickets import TicketSigner
-from accel_daemon.launch_order import LaunchOrder, Report
+from accel_daemon.launch_order import AuditedDecision, HolderPolicies, LaunchOrder, Notice, Report
 from accel_daemon.pki.authority import create_authority, issue_leaf
 from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.transport import channel as channels
 from client_runtime.transport.grants import Grant
 from tests.conftest import environment
+
+KEY_ID = "AKIA" + "T" * 16
 
 tf = pytest.importorskip("tensorflow", reason="integration tests compare with TensorFlow")
 
@@ -91,6 +95,15 @@ class LoneAccelerator:
     port: int
     ca_file: Path
     signer: TicketSigner
+    decisions: list[AuditedDecision] = field(default_factory=list)
+
+    def read_reports(self) -> None:
+        """Collect the decisions of its gate; unread ones would fill the pipe, and stop it."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            decision = Report.from_line(line).decision
+            if decision is not None:
+                self.decisions.append(decision)
 
     def grant(
         self,
@@ -105,15 +118,23 @@ class LoneAccelerator:
         """A grant whose ticket was issued `age` seconds ago, with any fault the test wants."""
         chosen = TicketSigner.generate() if signer else self.signer
         if ticket is None:
+            self.tell(Principal(principal, "000000000000"))
             ticket = chosen.issue(
                 Principal(principal, "000000000000"),
                 accelerator_id or self.accelerator_id,
-                "AKIA" + "T" * 16,
+                KEY_ID,
                 tenancy,
                 time.time() - age,
             )
         address = f"127.0.0.1:{self.port}"
         return Grant(self.accelerator_id, "host", 0, address, self.accelerator_id, ticket)
+
+    def tell(self, principal: Principal) -> None:
+        """Say that no policy denies this principal anything, as a supervisor does at Connect."""
+        holder = HolderPolicies(principal, KEY_ID, 0, PolicySet(), "*")
+        assert self.process.stdin is not None
+        self.process.stdin.write(Notice("policies", holder=holder).to_line())
+        self.process.stdin.flush()
 
     def channel(self) -> grpc.Channel:
         """A channel to it."""
@@ -154,6 +175,8 @@ def lone_accelerator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneA
     process.stdin.flush()
     report = Report.from_line(process.stdout.readline())
     assert report.kind == "ready", report.message
-    yield LoneAccelerator(process, accelerator_id, report.port, folder / "ca.pem", signer)
+    lone = LoneAccelerator(process, accelerator_id, report.port, folder / "ca.pem", signer)
+    threading.Thread(target=lone.read_reports, daemon=True).start()
+    yield lone
     process.stdin.close()
     assert process.wait(30) == 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,32 @@ predictor = EIPredictor(sys.argv[1])
 answer = predictor({"x": np.arange(8, dtype=np.float32).reshape(2, 4)})
 np.savez(sys.argv[2], uploaded=predictor.uploaded_bytes, **answer)
 """
+
+
+# As the script above, again and again until it is told to stop.
+BUSY_SCRIPT = """
+import select, sys
+import numpy as np
+from client_runtime import EIPredictor
+predictor = EIPredictor(sys.argv[1])
+feeds = {"x": np.arange(8, dtype=np.float32).reshape(2, 4)}
+answers = [predictor(feeds)["y"]]
+print("busy", flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    answers.append(predictor(feeds)["y"])
+np.savez(sys.argv[2], y=np.stack(answers))
+"""
+
+
+def start_busy_script(home: Path, model: Path, output: Path) -> subprocess.Popen[str]:
+    """The script above at work; it says "busy", and ends when its input has something or ends."""
+    return subprocess.Popen(
+        [sys.executable, "-c", BUSY_SCRIPT, str(model), str(output)],
+        env=environment(home),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def run_script(home: Path, model: Path, output: Path) -> Any:
@@ -78,13 +106,24 @@ def test_two_models_side_by_side(home: Path, new_model: Callable[[int], Path]) -
 def test_two_models_in_two_processes(
     daemon: Daemon, new_model: Callable[[int], Path], tmp_path: Path
 ) -> None:
-    """Nor when each belongs to a process of its own, on the same accelerator."""
+    """Nor when each belongs to a process of its own, both at work on one accelerator at once."""
+    paths, outputs = [new_model(6), new_model(7)], [tmp_path / "6.npz", tmp_path / "7.npz"]
+    with contextlib.ExitStack() as stack:
+        scripts = [
+            stack.enter_context(start_busy_script(daemon.home, path, output))
+            for path, output in zip(paths, outputs, strict=True)
+        ]
+        assert [script.stdout and script.stdout.readline() for script in scripts] == ["busy\n"] * 2
+        time.sleep(1.0)
+        for script in scripts:
+            script.communicate("stop\n", timeout=patience(60))
+    assert [script.returncode for script in scripts] == [0, 0]
     x = np.arange(8, dtype=np.float32).reshape(2, 4)
-    for seed in (6, 7, 6):
-        path = tmp_path / f"model-{seed}"
-        path = path if path.exists() else new_model(seed)
-        answer = run_script(daemon.home, path, tmp_path / "answer.npz")
-        np.testing.assert_allclose(answer["y"], local_answer(path, {"x": x})["y"], rtol=1e-5)
+    for path, output in zip(paths, outputs, strict=True):
+        answers = np.load(output)["y"]
+        assert len(answers) > 5
+        expected = np.broadcast_to(local_answer(path, {"x": x})["y"], answers.shape)
+        np.testing.assert_allclose(answers, expected, rtol=1e-5)
 
 
 def test_many_threads_share_a_predictor(home: Path, model: Path) -> None:

@@ -233,6 +233,21 @@ def test_invite_and_attach(stranger: Path, two: Daemon, ids: list[str]) -> None:
     assert "Traceback" not in gone.stderr
 
 
+def test_attach_as_json(stranger: Path, two: Daemon) -> None:
+    """What a program needs to know, and not the secret."""
+    uri = two.command("invite", "fred")
+    attached = accel(stranger, "attach", "--json", text=uri)
+    assert attached.returncode == 0, attached.stderr
+    assert json.loads(attached.stdout) == {
+        "control": two.ready["control"],
+        "region": two.ready["region"],
+        "access_key_id": Invitation.from_uri(uri).key.access_key_id,
+        "accelerators": 2,
+        "path": str(stranger / "attached.json"),
+        "error": None,
+    }
+
+
 def test_attached_profile_beside_the_daemons_own(ids: list[str], two: Daemon) -> None:
     """In one home neither loses what the other wrote."""
     own = (two.home / "client.json").read_bytes()

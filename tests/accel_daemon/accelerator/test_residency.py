@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from accel_daemon.accelerator.residency import Residency
+from accel_protocol.errors import ModelError
 
 CAPACITY = 100
 GRAPHS = st.sampled_from([b"a", b"b", b"c", b"d", b"e"])
@@ -86,6 +87,31 @@ def test_what_was_unloaded_does_not_count() -> None:
     residency.remove(b"a")
     residency.remove(b"never loaded")
     assert (residency.used_bytes, residency.to_evict()) == (60, [])
+
+
+def test_less_room_than_before() -> None:
+    """What no longer fits is to be evicted; with room again nothing is."""
+    residency = loaded((b"a", 40), (b"b", 40))
+    residency.set_pressure(79)
+    assert residency.to_evict() == [b"a"]
+    residency.set_pressure(0)
+    assert residency.to_evict() == [b"a", b"b"]
+    residency.set_pressure(80)
+    assert residency.to_evict() == []
+    residency.set_pressure(None)
+    residency.add(b"c", 21)
+    assert residency.to_evict() == [b"a"]
+
+
+def test_what_can_never_fit_is_refused() -> None:
+    """With both figures; at the capacity it still fits."""
+    residency = Residency(CAPACITY)
+    residency.check_fits(CAPACITY)
+    with pytest.raises(ModelError) as caught:
+        residency.check_fits(CAPACITY + 1)
+    assert caught.value.reason == "MODEL_TOO_LARGE"
+    assert caught.value.fields == {"needed_bytes": "101", "limit_bytes": "100"}
+    Residency(None).check_fits(2**60)
 
 
 class Accounts(RuleBasedStateMachine):

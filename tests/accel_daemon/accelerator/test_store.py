@@ -241,6 +241,13 @@ def test_an_unknown_manifest_is_missing(store: BundleStore) -> None:
         store.manifest(bytes(32))
 
 
+@pytest.mark.parametrize("graph_id", [b"", b"\x01", bytes(33), bytes(4096)])
+def test_what_is_no_graph_id_is_missing(store: BundleStore, graph_id: bytes) -> None:
+    """It never becomes a path."""
+    with pytest.raises(ModelMissingError):
+        store.manifest(graph_id)
+
+
 def test_a_damaged_manifest_is_removed_and_missing(store: BundleStore, root: Path) -> None:
     """A manifest that does not have its digest any more is asked for again."""
     manifest = manifest_of(BUNDLE)

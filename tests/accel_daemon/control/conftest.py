@@ -26,7 +26,7 @@ def daemon(
     home = tmp_path_factory.mktemp("home")
     kinds = [f"host,python={interpreter}", f"eia2.large,python={interpreter}"]
     options = [option for kind in kinds for option in ("--accelerator", kind)]
-    with tools.running_daemon(home, "--metrics-port", "0", *options) as running:
+    with tools.running_daemon(home, "--metrics-port", "0", "--allow-faults", *options) as running:
         profile = json.loads((home / "client.json").read_text())
         second = ARN + running.ready["accelerators"][1]["id"]
         running.keys["administrator"] = AccessKey(

@@ -15,17 +15,24 @@ from aiohttp.test_utils import TestClient, TestServer
 from accel_daemon.control.gate import PERMISSIONS, PUBLIC
 from accel_daemon.control.server import build_app
 from accel_daemon.control.service import ControlService
+from accel_daemon.iam.authentication import SERVICE
 from accel_daemon.iam.principals import Identities
 from accel_daemon.iam.tickets import TicketSigner
 from accel_daemon.supervisor.fleet import Fleet
 from accel_protocol.errors import row_of
 from accel_protocol.sigv4 import AccessKey
 
-PROTECTED = sorted(route for route, permission in PERMISSIONS.items() if permission is not PUBLIC)
+# Those of the elastic-inference API and our own; test_security_tokens has the other one.
+PROTECTED = sorted(
+    route
+    for route, permission in PERMISSIONS.items()
+    if permission is not PUBLIC and permission.service == SERVICE
+)
 MINUTES = timedelta(minutes=1)
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/describe-accelerator-offerings"): {"locationType": "region"},
     ("POST", "/tags/{resourceArn}"): {"tags": {"gate": "open"}},
+    ("POST", "/faults"): {"kind": "drop", "probability": 0, "seconds": 1},
 }
 QUERIES = {("DELETE", "/tags/{resourceArn}"): "?tagKeys=gate"}
 
@@ -36,7 +43,7 @@ def good_call(daemon: Any, route: tuple[str, str]) -> tuple[str, str, Any]:
     accelerator = daemon.ready["accelerators"][0]["id"]
     kind = "arn:aws:elastic-inference:us-east-1:000000000000:elastic-inference-accelerator"
     arn = f"{kind}/{accelerator}"
-    path = path.replace("{resourceArn}", quote(arn, safe=""))
+    path = path.replace("{resourceArn}", quote(arn, safe="")).replace("{faultId}", "0")
     return method, path + QUERIES.get(route, ""), BODIES.get(route)
 
 

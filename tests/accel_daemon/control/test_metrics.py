@@ -15,6 +15,7 @@ BUSY = AcceleratorFacts(
     accelerator_id="eia-" + 32 * "0",
     type="eia2.medium",
     state=State.READY,
+    is_healthy=True,
     is_connected=True,
     restarts=2,
     counters={
@@ -29,7 +30,7 @@ BUSY = AcceleratorFacts(
         "made up by a process": 1,
     },
 )
-GONE = AcceleratorFacts("eia-" + 32 * "1", "host", State.BACKING_OFF, False, 5, {})
+GONE = AcceleratorFacts("eia-" + 32 * "1", "host", State.BACKING_OFF, False, False, 5, {})
 
 
 def samples(text: bytes) -> dict[tuple[str, str], float]:

@@ -81,7 +81,7 @@ def test_fifty_tags_and_not_one_more(daemon: Any, path: str) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_wrong_arn(daemon: Any, method: str, arn: str, status: int, aws_name: str) -> None:
     """Not there, or not an accelerator's at all; both are audited."""
-    answer = call(daemon, method, path_of(arn), {"tags": {"a": "b"}})
+    answer = call(daemon, method, path_of(arn) + "?tagKeys=a", {"tags": {"a": "b"}})
     assert (answer.status, answer.headers["x-amzn-ErrorType"]) == (status, aws_name)
     lines = (daemon.home / "daemon" / "audit.log").read_text().splitlines()
     request_id = answer.headers["x-amzn-RequestId"]

@@ -20,7 +20,7 @@ from accel_protocol.errors import (
     FeedError,
     GraphError,
 )
-from accel_protocol.manifest import Selection
+from accel_protocol.manifest import SAVED_MODEL, Manifest, Selection
 from accel_protocol.tensors import Array
 from tests.accel_daemon.engines.conftest import (
     ENGINE,
@@ -283,3 +283,12 @@ def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(ConfigurationError) as caught:
         open_engine("abacus")
     assert "tensorflow" in caught.value.remedy
+
+
+def test_weighing_and_cost(words_folder: Path) -> None:
+    """Six weights and two biases; a product and a sum for each row."""
+    manifest = Manifest(SAVED_MODEL, (), Selection(signature="serving_default"))
+    assert ENGINE.weigh(words_folder, manifest).variables == 8 * 4
+    cost = load(words_folder).cost({"x": (10, 3)})
+    assert cost is not None
+    assert cost.flops_32 == 2 * 10 * 3 * 2 + 10 * 2

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow.core.framework import graph_pb2
 
-from accel_daemon.engines.engine import Graph
+from accel_daemon.engines.engine import Graph, open_engine
 from accel_daemon.engines.message_count import count_messages
 from accel_daemon.engines.tensorflow_admission import Policy, check_size
 from accel_daemon.engines.tensorflow_import import admitted_part
@@ -216,6 +216,18 @@ def test_counting_ends_above_what_is_allowed() -> None:
     """A large file is not looked at to its end."""
     data = b"\x0a\x00" * 1_000_000
     assert count_messages(data, graph_pb2.GraphDef.DESCRIPTOR, 10) == 11
+
+
+def test_what_has_too_many_messages_is_not_weighed(tmp_path: Path) -> None:
+    """Weighing comes before loading, and builds something for each node too."""
+    n = Nodes()
+    n.add("Neg", n.const(np.ones(100, np.float32)), name="y", T=FLOAT)
+    data = graph(n).SerializeToString()
+    manifest = Manifest(FROZEN_GRAPH, (FILE,), Selection((), fetches={"y": "y:0"}))
+    for count, expected in ((10, 400), (1000, 0)):
+        (tmp_path / "graph.pb").write_bytes(data + b"\x0a\x00" * count)
+        engine = open_engine("tensorflow", Limits(graph_messages=200))
+        assert engine.weigh(tmp_path, manifest).constants == expected
 
 
 def test_a_group_hides_no_messages() -> None:

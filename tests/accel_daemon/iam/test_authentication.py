@@ -14,7 +14,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accel_daemon.iam.authentication import authenticate
+from accel_daemon.iam.authentication import Signer, authenticate
 from accel_protocol import sigv4
 from accel_protocol.errors import CredentialsError
 from accel_protocol.sigv4 import AccessKey, HttpRequest, sign
@@ -47,7 +47,7 @@ def signed(
 
 def check(request: HttpRequest, now: datetime = NOW) -> str:
     """Authenticate against the one known key."""
-    return authenticate(request, now=now, region=REGION, find_secret=SECRETS.get)
+    return authenticate(request, now=now, region=REGION, find_secret=SECRETS.get).access_key_id
 
 
 def refusal(request: HttpRequest, now: datetime = NOW) -> CredentialsError:
@@ -288,28 +288,60 @@ def test_signing_with_the_dummy_secret_does_not_help(monkeypatch: pytest.MonkeyP
     assert refusal(forged).reason == "SIGNATURE_MISMATCH"
 
 
+TEMPORARY = AccessKey("ASIA" + "T" * 16, "temporary-secret", "good")
+
+
+def check_session(request: HttpRequest) -> Signer:
+    """Authenticate where one session token is known."""
+    known = {(TEMPORARY.access_key_id, "good"): TEMPORARY.secret_access_key}
+    return authenticate(
+        request,
+        now=NOW,
+        region=REGION,
+        find_secret={**SECRETS, TEMPORARY.access_key_id: TEMPORARY.secret_access_key}.get,
+        find_session_secret=lambda *pair: known.get(pair),
+    )
+
+
 def test_session_token_that_nobody_checks_is_refused() -> None:
     """A token is never ignored."""
-    assert refusal(signed(key=replace(KEY, session_token="abc"))).reason == "INVALID_CREDENTIALS"
+    assert refusal(signed(key=TEMPORARY)).reason == "INVALID_CREDENTIALS"
 
 
-def test_session_token_is_checked_with_its_key() -> None:
-    """The caller decides whether key and token belong together."""
-    issued = {(KEY.access_key_id, "good")}
+def test_secret_of_a_temporary_key_comes_with_its_token() -> None:
+    """Key and token together find the secret; the token is given back, but not shown."""
+    signer = check_session(signed(key=TEMPORARY))
+    assert signer == Signer(TEMPORARY.access_key_id, "good")
+    assert "good" not in repr(signer)
 
-    def check_with(token: str) -> str:
-        return authenticate(
-            signed(key=replace(KEY, session_token=token)),
-            now=NOW,
-            region=REGION,
-            find_secret=SECRETS.get,
-            session_token_valid=lambda *pair: pair in issued,
-        )
 
-    assert check_with("good") == KEY.access_key_id
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        (replace(TEMPORARY, session_token="bad"), "SIGNATURE_MISMATCH"),
+        (replace(TEMPORARY, access_key_id="ASIA" + "U" * 16), "SIGNATURE_MISMATCH"),
+        (replace(TEMPORARY, secret_access_key="wrong"), "SIGNATURE_MISMATCH"),
+        (replace(TEMPORARY, session_token=None), "INVALID_CREDENTIALS"),
+        (replace(KEY, session_token="good"), "INVALID_CREDENTIALS"),
+    ],
+)
+def test_temporary_key_and_token_go_together(key: AccessKey, reason: str) -> None:
+    """Neither is good without the other, and a lasting key has no token."""
     with pytest.raises(CredentialsError) as caught:
-        check_with("bad")
-    assert caught.value.reason == "SIGNATURE_MISMATCH"
+        check_session(signed(key=key))
+    assert caught.value.reason == reason
+
+
+def test_session_token_is_signed() -> None:
+    """A token that was put beside the signed headers, or changed, is refused."""
+    without = signed(key=replace(TEMPORARY, session_token=None))
+    for request, reason in (
+        (with_header(without, "X-Amz-Security-Token", "good"), "INVALID_CREDENTIALS"),
+        (with_header(signed(key=TEMPORARY), "X-Amz-Security-Token", ""), "INVALID_CREDENTIALS"),
+    ):
+        with pytest.raises(CredentialsError) as caught:
+            check_session(request)
+        assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize(

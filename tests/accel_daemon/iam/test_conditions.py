@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from accel_daemon.iam.policy import AccessRequest, evaluate, parse_policy
 from accel_daemon.iam.principals import Principal
 from accel_daemon.iam.request_context import Context
 from accel_protocol.errors import ConfigurationError
+from tests.accel_daemon.iam.counted_text import CountedText
 
 ALICE = Principal("alice", "123456789012")
 ARN = "arn:aws:s3:us-east-1:1:a/b:c"
@@ -279,18 +279,6 @@ def test_malformed_condition_is_refused(block: Any) -> None:
     one = {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": block}
     with pytest.raises(ConfigurationError, match="Condition"):
         parse_policy({"Version": "2012-10-17", "Statement": one})
-
-
-class CountedText(str):
-    """A text that counts how many of its characters were looked at."""
-
-    looked_at = 0
-
-    def __iter__(self) -> Iterator[str]:
-        """Its characters, counted."""
-        for character in super().__iter__():
-            self.looked_at += 1
-            yield character
 
 
 @pytest.mark.parametrize("pattern", ["a*" * 200 + "b", "${t:v}*" * 100 + "b", "*a" * 200 + "?b"])

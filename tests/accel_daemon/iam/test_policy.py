@@ -27,6 +27,7 @@ from accel_daemon.iam.policy import (
 )
 from accel_daemon.iam.principals import Principal
 from accel_protocol.errors import ConfigurationError
+from tests.accel_daemon.iam.counted_text import CountedText
 
 ALICE = Principal("alice", "123456789012")
 PREFIX = "arn:aws:elastic-inference:us-east-1:123456789012:elastic-inference-accelerator"
@@ -428,18 +429,6 @@ def test_error_while_evaluating_denies_although_a_statement_allows() -> None:
     """Half an answer is no answer: the broken policy might have been a Deny."""
     policies: Any = [parse_policy(document(statement())), None]
     assert not evaluate(policies, AccessRequest(ALICE, CONNECT, ARN)).allowed
-
-
-class CountedText(str):
-    """A text that counts how many of its characters were looked at."""
-
-    looked_at = 0
-
-    def __iter__(self) -> Iterator[str]:
-        """Its characters, counted."""
-        for character in super().__iter__():
-            self.looked_at += 1
-            yield character
 
 
 @pytest.mark.parametrize("pattern", ["a*" * 200 + "b", "*a" * 200 + "?b", "?*" * 100 + "b"])

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accel_daemon.iam.principals import Identities, Key, Principal, User, new_access_key
+from accel_daemon.iam.identity_file import from_json, to_json
+from accel_daemon.iam.principals import (
+    Group,
+    Identities,
+    Key,
+    Principal,
+    Role,
+    User,
+    new_access_key,
+)
 from accel_protocol.errors import ConfigurationError
 
 CREATED = "2026-01-31T12:00:00+00:00"
@@ -144,12 +153,12 @@ def test_contradicting_change_is_refused(change: Callable[[Identities], Identiti
 
 def test_json_round_trip() -> None:
     """What was written is what is read."""
-    assert Identities.from_json(IDENTITIES.to_json()) == IDENTITIES
+    assert from_json(to_json(IDENTITIES)) == IDENTITIES
 
 
 def broken(change: Callable[[Any], object]) -> str:
     """The written document with one thing changed."""
-    document = json.loads(IDENTITIES.to_json())
+    document = json.loads(to_json(IDENTITIES))
     change(document)
     return json.dumps(document)
 
@@ -163,7 +172,7 @@ def broken(change: Callable[[Any], object]) -> str:
         "null",
         "[" * 100_000,
         '{"format": 1, "format": 1, "account": "123456789012", "users": []}',
-        broken(lambda d: d.update(format=2)),
+        broken(lambda d: d.update(format=3)),
         broken(lambda d: d.update(extra=1)),
         broken(lambda d: d.pop("account")),
         broken(lambda d: d.update(account=123456789012)),
@@ -180,7 +189,7 @@ def broken(change: Callable[[Any], object]) -> str:
 def test_malformed_json_is_refused(text: str) -> None:
     """Anything missing, unknown, twice or of another type is an error, without a secret."""
     with pytest.raises(ConfigurationError) as refusal:
-        Identities.from_json(text)
+        from_json(text)
     assert KEY.secret_access_key not in str(refusal.value)
 
 
@@ -188,4 +197,141 @@ def test_malformed_json_is_refused(text: str) -> None:
 def test_any_text_is_read_or_refused(text: str) -> None:
     """No text raises anything else."""
     with pytest.raises(ConfigurationError):
-        Identities.from_json(text)
+        from_json(text)
+
+
+FORMAT_1 = {
+    "format": 1,
+    "account": "123456789012",
+    "users": [
+        {
+            "name": "alice",
+            "policies": [POLICY],
+            "keys": [
+                {
+                    "access_key_id": KEY.access_key_id,
+                    "secret_access_key": KEY.secret_access_key,
+                    "created": CREATED,
+                }
+            ],
+        },
+        {"name": "bob", "policies": [], "keys": []},
+    ],
+}
+
+
+def test_format_1_is_still_read() -> None:
+    """A home of an earlier version: the same users, without groups, boundaries and roles."""
+    assert from_json(json.dumps(FORMAT_1)) == IDENTITIES
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.update(groups=[]),
+        lambda d: d["users"][0].update(boundary=None),
+        lambda d: d.update(format=True),
+    ],
+)
+def test_format_1_has_nothing_of_format_2(change: Callable[[Any], object]) -> None:
+    """What an earlier version did not know was not written by it."""
+    document = json.loads(json.dumps(FORMAT_1))
+    change(document)
+    with pytest.raises(ConfigurationError):
+        from_json(json.dumps(document))
+
+
+ROLE = Role("lab", "AROA" + "A" * 17, (POLICY,), ("arn:aws:iam::123456789012:user/alice",))
+STAFF = Group("staff", (POLICY,))
+FULL = Identities(
+    "123456789012",
+    (User("alice", (POLICY,), (KEY,), ("staff",), POLICY), User("bob")),
+    (STAFF, Group("idle")),
+    (ROLE, Role("other", "AROA" + "B" * 17, trusted=("arn:aws:iam::123456789012:role/lab",))),
+)
+
+
+def test_everything_is_kept() -> None:
+    """Groups, boundaries and roles are read as they were written."""
+    assert from_json(to_json(FULL)) == FULL
+
+
+def full_but(change: Callable[[Any], object]) -> str:
+    """The full document with one thing changed."""
+    document = json.loads(to_json(FULL))
+    change(document)
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        full_but(lambda d: d["users"][0].update(groups=["nobody"])),
+        full_but(lambda d: d["users"][0].update(groups="staff")),
+        full_but(lambda d: d["users"][0].update(groups=["staff", "staff"])),
+        full_but(lambda d: d["users"][0].update(boundary=[POLICY])),
+        full_but(lambda d: d["users"][0].pop("boundary")),
+        full_but(lambda d: d["groups"].append({"name": "STAFF", "policies": []})),
+        full_but(lambda d: d["groups"][0].pop("policies")),
+        full_but(lambda d: d["roles"][1].update(name="LAB")),
+        full_but(lambda d: d["roles"][1].update(role_id="AROA" + "A" * 17)),
+        full_but(lambda d: d["roles"][0].update(role_id="AROA")),
+        full_but(lambda d: d["roles"][0].update(trusted=["*"])),
+        full_but(lambda d: d["roles"][0].update(trusted=["arn:aws:iam::123456789012:user/*"])),
+        full_but(lambda d: d["roles"][0].update(trusted=["arn:aws:iam::999999999999:user/x"])),
+        full_but(lambda d: d["roles"][0].update(trusted=["arn:aws:iam::123456789012:root"])),
+        full_but(lambda d: d["roles"][0].update(max_session_seconds=899)),
+        full_but(lambda d: d["roles"][0].update(max_session_seconds=43_201)),
+        full_but(lambda d: d["roles"][0].update(max_session_seconds=True)),
+        full_but(lambda d: d["roles"][0].update(max_session_seconds="900")),
+    ],
+)
+def test_malformed_groups_and_roles_are_refused(text: str) -> None:
+    """A limit that cannot be read is not left out."""
+    with pytest.raises(ConfigurationError):
+        from_json(text)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda value: value.with_group(Group("Staff")),
+        lambda value: value.without_group("staff"),
+        lambda value: value.without_group("nobody"),
+        lambda value: value.with_member("nobody", "bob"),
+        lambda value: value.with_member("staff", "nobody"),
+        lambda value: value.with_member("staff", "alice"),
+        lambda value: value.without_member("staff", "bob"),
+        lambda value: value.with_changed_group(Group("nobody")),
+        lambda value: value.with_role(Role("LAB", "AROA" + "C" * 17)),
+        lambda value: value.without_role("Lab"),
+        lambda value: value.with_changed_role("Lab", lambda role: role),
+    ],
+)
+def test_contradicting_change_of_groups_and_roles_is_refused(
+    change: Callable[[Identities], Identities],
+) -> None:
+    """Names that are taken or unknown, and a group that users depend on."""
+    with pytest.raises(ConfigurationError):
+        change(FULL)
+
+
+def test_groups_and_roles_come_and_go() -> None:
+    """Each change gives the value that one expects."""
+    changed = FULL.without_member("staff", "alice").without_group("staff").without_role("other")
+    assert changed.groups == (Group("idle"),)
+    assert changed.roles == (ROLE,)
+    assert FULL.with_member("idle", "bob").users[1].groups == ("idle",)
+    assert FULL.with_changed_group(Group("staff")).groups[0] == Group("staff")
+
+
+def test_who_is_gone_is_no_longer_trusted() -> None:
+    """A later user or role of the same name inherits nothing."""
+    assert FULL.without_user("alice").roles[0].trusted == ()
+    assert FULL.without_role("lab").roles[0].trusted == ()
+
+
+def test_temporary_key_belongs_to_no_user() -> None:
+    """Its form says that it needs a session token."""
+    with pytest.raises(ConfigurationError):
+        Key("ASIA" + "A" * 16, "s" * 40, CREATED)

@@ -72,7 +72,7 @@ VECTORS = {
 
 def check(request: HttpRequest) -> str:
     """Authenticate at the time of signing."""
-    return authenticate(request, now=NOW, region="us-east-1", find_secret=SECRETS.get)
+    return authenticate(request, now=NOW, region="us-east-1", find_secret=SECRETS.get).access_key_id
 
 
 @pytest.mark.parametrize("request_", VECTORS.values(), ids=VECTORS.keys())

@@ -43,6 +43,8 @@ CLAIMS: dict[str, Any] = {
     "iat": ISSUED,
     "exp": ISSUED + 60,
     "jti": "t-1",
+    "parents": [],
+    "policies": 0,
 }
 
 
@@ -85,6 +87,14 @@ def test_issued_ticket_is_believed() -> None:
 def test_forged_claims_of_the_table_are_otherwise_good() -> None:
     """The claims that the negative tables change are accepted unchanged."""
     assert VERIFIER.verify(forge(CLAIMS), NOW).ticket_id == "t-1"
+
+
+def test_ticket_ends_with_what_it_goes_back_to() -> None:
+    """Its own key, the key and the role behind a temporary one, and its principal; no other."""
+    ticket = VERIFIER.verify(issue(parents=("AKIA1", "AROA1")), NOW)
+    for name in ("AKIATESTTESTTESTTEST", "AKIA1", "AROA1", ALICE.arn):
+        assert ticket.ends_with({name})
+    assert not ticket.ends_with({"AKIA2", "", "alice"})
 
 
 @pytest.mark.parametrize("seconds", [1, 900])
@@ -164,6 +174,9 @@ def test_missing_claim(name: str) -> None:
         ("nbf", ISSUED + 302),
         ("nbf", "soon"),
         ("jti", None),
+        ("parents", None),
+        ("parents", "AKIA"),
+        ("parents", [1]),
         ("akid", {}),
     ],
 )

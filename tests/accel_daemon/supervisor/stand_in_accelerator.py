@@ -54,6 +54,9 @@ def follow(store: Path, is_deaf: bool) -> None:
                 return
             notice = Notice.from_line(line)
             note(store, notice.kind, keys=notice.access_key_ids, principals=notice.principals)
+            if notice.kind == "faults":
+                note(store, "told", faults=notice.faults)
+                write(Report("status", counters={"faults_version": notice.version}).to_line())
             if notice.kind == "drain" and not is_deaf:
                 return
         with contextlib.suppress(FileNotFoundError, ValueError):

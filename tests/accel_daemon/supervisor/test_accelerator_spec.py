@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from accel_daemon.supervisor.accelerator_spec import TYPES, AcceleratorSpec, parse_accelerator
+from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec, parse_accelerator
+from accel_protocol.accelerator_types import TYPES
 from accel_protocol.errors import ConfigurationError
 
 
@@ -23,6 +24,13 @@ def test_options_in_any_order() -> None:
     assert spec == AcceleratorSpec("eia2.large", "onnx", sys.executable)
 
 
+def test_pacing_is_on_request() -> None:
+    """A paced accelerator says so, and `off` is what there is without the option."""
+    assert parse_accelerator("eia1.large,pace=on").paced
+    assert parse_accelerator("eia1.large,pace=off") == parse_accelerator("eia1.large")
+    assert not parse_accelerator("host,pace=off").paced
+
+
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
@@ -35,6 +43,8 @@ def test_options_in_any_order() -> None:
         ("host,colour=red", "engine=E"),
         ("host,engine=basic", "tensorflow, onnx, mxnet"),
         ("host,engine=onnx,engine=onnx", "engine, python"),
+        ("eia1.medium,pace=fast", "on, off"),
+        ("host,pace=on", "eia1.medium"),
         ("host,python=/nowhere/python", "elastic-accelerator is installed"),
     ],
 )

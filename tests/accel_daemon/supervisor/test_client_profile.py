@@ -14,6 +14,7 @@ from accel_daemon.home import Home, make_private_folder
 from accel_daemon.iam.principals import User, new_access_key
 from accel_daemon.supervisor.client_profile import (
     ADMINISTRATOR,
+    INSTANCE_ROLE,
     prepare_identities,
     write_client_profile,
 )
@@ -59,12 +60,27 @@ def test_removed_administrator_stays_removed(home: Home) -> None:
     store.update(lambda present: present.without_user(ADMINISTRATOR))
     identities = prepare_identities(store, home, NOW)
     assert identities.users == ()
+    assert [role.name for role in identities.roles] == [INSTANCE_ROLE]
     assert not write_client_profile(home, identities, "https://127.0.0.1:2", "us-east-1")
     assert profile(home) == {
         "control": "https://127.0.0.1:2",
         "ca_file": str(home.ca_file),
         "region": "us-east-1",
     }
+
+
+def test_instance_role_is_made_once(home: Home) -> None:
+    """Nobody may assume it; a second start keeps it, and does not bring it back."""
+    store = IdentityStore(home.identities)
+    identities = prepare_identities(store, home, NOW)
+    (role,) = identities.roles
+    assert (role.name, role.trusted) == (INSTANCE_ROLE, ())
+    rules = identities.role_policy_set(role, None).rules()
+    assert rules is not None
+    write_client_profile(home, identities, "https://127.0.0.1:1", "us-east-1")
+    assert prepare_identities(store, home, NOW).roles == (role,)
+    store.update(lambda present: present.without_role(INSTANCE_ROLE))
+    assert prepare_identities(store, home, NOW).roles == ()
 
 
 def test_profile_keeps_the_key_it_has_while_that_is_valid(home: Home) -> None:

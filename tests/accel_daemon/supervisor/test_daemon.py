@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from accel_daemon.control.identity_store import IdentityStore
+from accel_daemon.iam.principals import Role, new_role_id
+
 NOTHING = {"Effect": "Deny", "Action": "*", "Resource": "*"}
 
 
@@ -30,7 +33,11 @@ def daemon(
 def test_ready_file(daemon: Any) -> None:
     """It holds exactly what the outside relies on."""
     ready = daemon.ready
-    assert set(ready) == {"control", "ca_file", "metadata", "region", "account", "accelerators"}
+    containers = {"container_metadata", "container_credentials", "container_token_file"}
+    assert set(ready) - containers == {
+        *("control", "ca_file", "metadata", "region", "account", "accelerators")
+    }
+    assert containers <= set(ready)
     assert ready["control"].startswith("https://127.0.0.1:")
     assert ready["metadata"].startswith("http://127.0.0.1:")
     assert (ready["region"], ready["account"]) == ("us-east-1", "000000000000")
@@ -88,6 +95,23 @@ def test_removed_key_is_revoked_everywhere_within_two_seconds(daemon: Any, tools
         json.loads(line)["who"] == key.access_key_id and json.loads(line)["action"] == "revoke"
         for line in audit.splitlines()
     )
+
+
+def test_removed_role_is_revoked_everywhere_within_two_seconds(daemon: Any, tools: Any) -> None:
+    """By its id, which the tickets of its sessions name."""
+    store = IdentityStore(daemon.home / "daemon" / "identities.json")
+    role = Role("brief", new_role_id())
+    store.update(lambda present: present.with_role(role))
+    daemon.call("GET", "/status")  # with each request the daemon looks for changes
+    store.update(lambda present: present.without_role("brief"))
+
+    def is_revoked() -> bool:
+        return all(
+            any(one["event"] == "revoke" and role.role_id in one["keys"] for one in life)
+            for life in (_life(daemon, 0), _life(daemon, 1))
+        )
+
+    tools.wait_until(is_revoked, 2)
 
 
 def _reason(daemon: Any, key: Any) -> str:

@@ -97,3 +97,29 @@ def test_sending_to_a_process_that_ended_is_no_error(tmp_path: Path) -> None:
         await child.send(b"x" * 1_000_000)
 
     asyncio.run(send())
+
+
+DEAF_UNTIL_TOLD = """
+import os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print(flush=True)
+sys.stdin.readline()
+os._exit(3)
+"""
+
+
+def test_signals_leave_the_exit_status_alone(tmp_path: Path) -> None:
+    """Whoever waits gets the status, although signals come at the very moment of the end."""
+
+    async def end() -> int:
+        arguments = ("-c", DEAF_UNTIL_TOLD)
+        child = await LocalLauncher(arguments).start(sys.executable, tmp_path / "scratch")
+        await child.receive()
+        waiting = asyncio.create_task(child.wait())
+        await child.send(b"\n")
+        while not waiting.done():
+            child.terminate()
+            await asyncio.sleep(0)
+        return await waiting
+
+    assert [asyncio.run(end()) for _ in range(10)] == [3] * 10

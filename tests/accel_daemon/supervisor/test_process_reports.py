@@ -8,13 +8,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accel_daemon.launch_order import Report
+from accel_daemon.launch_order import AuditedDecision, Report
 from accel_daemon.supervisor.process_reports import (
+    MAX_AUDITED_CHARACTERS,
     MAX_COUNTERS,
     MAX_MESSAGE_CHARACTERS,
     printable,
     read_report,
 )
+
+DECISION = {"who": "", "action": "", "allowed": False, "reason": "", "request_id": ""}
+
+
+def test_decisions_are_made_fit_for_the_log() -> None:
+    """The process that writes them runs strangers' graphs."""
+    wild = AuditedDecision("a\nb\x1b", "x" * 5000, False, "why", "id")
+    read = read_report(Report("audit", decision=wild).to_line())
+    assert read is not None
+    assert read.decision == AuditedDecision(
+        "a b?", "x" * MAX_AUDITED_CHARACTERS, False, "why", "id"
+    )
 
 
 @pytest.mark.parametrize(
@@ -24,6 +37,7 @@ from accel_daemon.supervisor.process_reports import (
         Report("ready", port=65_535),
         Report("status", counters={"runs": 0, "streams": 2**63}),
         Report("failed", message="no engine"),
+        Report("audit", decision=AuditedDecision("arn", "a:B", True, "why", "id", "00")),
     ],
 )
 def test_reports_are_read(report: Report) -> None:
@@ -54,6 +68,13 @@ def test_reports_are_read(report: Report) -> None:
         {"kind": "status", "counters": {str(i): i for i in range(MAX_COUNTERS + 1)}},
         {"kind": "failed", "message": 7},
         {"kind": "failed", "more": 7},
+        {"kind": "audit"},
+        {"kind": "audit", "decision": {}},
+        {"kind": "audit", "decision": "yes"},
+        {"kind": "audit", "decision": {**DECISION, "allowed": "yes"}},
+        {"kind": "audit", "decision": {**DECISION, "who": 7}},
+        {"kind": "audit", "decision": {**DECISION, "more": ""}},
+        {"kind": "status", "decision": DECISION},
     ],
 )
 def test_what_is_no_report_is_not_taken_for_one(value: object) -> None:

@@ -56,6 +56,16 @@ def test_what_is_not_known_is_a_dash() -> None:
     assert "GRAPH" not in text
 
 
+def test_an_emulated_type_shows_its_figures() -> None:
+    """Throughput with the type, and what graphs may take."""
+    sample = replace(
+        SAMPLE, emulated_memory_bytes=2 << 30, tera_flops_16=8, tera_flops_32=1, paced=True
+    )
+    text = as_text([Activity(sample, None, ())], "accel smi")
+    assert "1/8 TFLOPS, paced" in text
+    assert "graphs 0, 0 B of 2.00 GiB" in text
+
+
 def test_nothing_commands_the_terminal() -> None:
     """Texts of the other side are shown without control characters."""
     sly = replace(SAMPLE, engine="\x1b[2Jtensorflow", sandbox="a\nb", type="\r")

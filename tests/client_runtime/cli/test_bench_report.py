@@ -7,7 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from client_runtime.cli.bench_report import FeedFacts, Result, Side, as_json, as_text
+from client_runtime.cli.bench_report import (
+    Emulated,
+    FeedFacts,
+    Result,
+    Side,
+    as_json,
+    as_text,
+)
 from client_runtime.cli.differences import Difference
 from client_runtime.cli.latencies import PARTS, Latencies, Part
 from client_runtime.cli.verdict import Verdict
@@ -56,6 +63,18 @@ def test_text_without_a_local_side() -> None:
     assert "local        not measured: no TensorFlow" in text
     assert "50, 1 at a time" in text
     assert "not compared" in text
+
+
+def test_operations_and_what_they_take_on_each_type() -> None:
+    """Where the accelerator counts them, in words and as JSON; else nothing is said."""
+    emulated = Emulated(0, 5 * 10**9, {"eia1.medium": 0.005, "eia1.large": 0.0025})
+    text = as_text(replace(RESULT, emulated=emulated))
+    assert "5.00 GFLOP a call" in text
+    assert ["eia1.large", "2.50", "ms"] in [line.split() for line in text.splitlines()]
+    assert "GFLOP" not in as_text(RESULT)
+    document = json.loads(as_json(replace(RESULT, emulated=emulated)))
+    assert document["emulated"]["types_ms"]["eia1.medium"] == pytest.approx(5)
+    assert json.loads(as_json(RESULT))["emulated"] is None
 
 
 def test_results_that_differ_are_loud() -> None:

@@ -75,6 +75,19 @@ def test_table() -> None:
     assert lines[2].split()[3:5] == ["?[31m", "https://h:1"]
 
 
+def test_table_of_emulated_types() -> None:
+    """Memory and throughput, and whether runs are held to it."""
+    one = Accelerator(
+        *("eia-1", "eia2.large", 0, "Ok", "https://h:1", "ACCEL_ENDPOINT", "h:2"),
+        memory_bytes=4 << 30,
+        tera_flops_16=16,
+        tera_flops_32=2,
+        paced=True,
+    )
+    cells = as_table([one]).splitlines()[1].split()
+    assert cells[2:8] == ["eia2.large", "4.00", "GiB", "2/16", "paced", "Ok"]
+
+
 @pytest.mark.parametrize("text", ["", "hello\n", "accel://x:y@h:1\n", "x" * 5000])
 def test_attach_refuses_what_is_no_invitation(nowhere: Path, text: str) -> None:
     """From standard input, with and without -."""
@@ -93,6 +106,28 @@ def test_detach(nowhere: Path) -> None:
     assert not (nowhere / "attached.json").exists()
     assert isinstance(run("attach", "--detach").exception, AcceleratorError)
     assert run("attach", "--detach", "accel://x").exit_code == 2
+
+
+def test_detach_as_json(nowhere: Path) -> None:
+    """The same for programs: nothing is attached, and why not when that was so before."""
+    nowhere.mkdir()
+    (nowhere / "attached.json").write_text("{}")
+    done, again = (run("attach", "--detach", "--json") for _ in range(2))
+    assert done.exit_code == 0
+    assert set(json.loads(done.stdout).values()) == {None}
+    assert again.exit_code == 1
+    assert json.loads(again.stdout)["error"]["message"] == "Nothing is attached."
+
+
+def test_attach_as_json_when_nobody_answers(nowhere: Path) -> None:
+    """Status 1, the reason, and not the secret."""
+    uri = f"accel://{'A' * 20}:{'s' * 40}@127.0.0.1:1?ca=sha256:{'0' * 64}"
+    result = run("attach", "--json", text=uri)
+    document = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert document["control"] is None
+    assert document["error"]["reason"] == "UNAVAILABLE"
+    assert "sss" not in result.stdout
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

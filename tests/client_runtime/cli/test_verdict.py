@@ -26,6 +26,7 @@ def facts(p50: float = 0.1, size: int = 1 << 20, first: float = 0.1, **shares: f
         (facts(compute=0.9), "compute", "Compute limits: 90% of a call"),
         (facts(compute=0.9), "compute", "a faster network would not"),
         (facts(queue=0.6, compute=0.4), "queue", "the accelerator is shared"),
+        (facts(paced=0.8), "paced", "The emulated type's throughput limits: 80% of a call"),
         (facts(load=0.6), "load", "loaded again and again"),
         (facts(serialize=0.6), "serialize", "this machine"),
         (facts(parse=0.6), "parse", "fetching less"),

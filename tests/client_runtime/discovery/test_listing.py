@@ -56,6 +56,23 @@ def test_details() -> None:
     assert (second.ordinal, second.endpoint, second.used_memory_bytes) == (0, "h:3", 5)
 
 
+def test_what_is_published_of_a_type() -> None:
+    """Is told with it; of our own type there is nothing."""
+    details = [{"acceleratorId": A, "ordinal": 0, "paced": True}]
+    answer = {
+        "acceleratorSet": [row(A), {**row(B), "acceleratorType": "host"}],
+        "acceleratorDetails": details,
+    }
+    emulated, ours = read_answer(answer, endpoint())
+    assert (emulated.memory_bytes, emulated.tera_flops_16, emulated.tera_flops_32) == (
+        4 << 30,
+        16,
+        2,
+    )
+    assert (ours.memory_bytes, ours.tera_flops_16, ours.tera_flops_32) == (None, None, None)
+    assert (emulated.paced, ours.paced) == (True, False)
+
+
 @pytest.mark.parametrize(
     ("variable", "attached", "expected"),
     [
