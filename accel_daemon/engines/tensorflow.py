@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.client import pywrap_tf_session as tf_session
 
 from accel_daemon.engines import (
@@ -59,8 +60,9 @@ class TensorFlowEngine:
     def weigh(self, folder: Path, manifest_: Manifest) -> Weights:
         """See `Engine.weigh`."""
         try:
-            saved_model.check_messages(folder, manifest_, self.policy.limits)
-        except (LimitError, OSError):
+            name, kind = _FILES[manifest_.format]
+            saved_model.check_messages(folder / name, kind, self.policy.limits)
+        except (LimitError, OSError, KeyError):
             return Weights(0, 0)  # loading says what is wrong with it
         return tensorflow_weights.weigh(folder, manifest_)
 
@@ -130,13 +132,17 @@ def _load_frozen_graph(
     if selection.signature is not None or not selection.fetches:
         raise ModelError("A frozen graph has no signatures: its feeds and fetches must be named.")
     feeds, fetches = selection.feeds, selection.fetches
-    data = (folder / manifest.FROZEN_GRAPH_FILE).read_bytes()
-    graph_def = saved_model.parse_limited(data, tf.compat.v1.GraphDef, policy.limits)
+    path = folder / manifest.FROZEN_GRAPH_FILE
+    graph_def = saved_model.read_message(path, tf.compat.v1.GraphDef, policy.limits)
     part = admitted_part(policy, graph_def, feeds.values(), fetches.values())
     import_part(session, part)
     return TensorFlowGraph(session, feeds, fetches, part)
 
 
+_FILES = {
+    manifest.SAVED_MODEL: (saved_model.BINARY_NAME, saved_model_pb2.SavedModel),
+    manifest.FROZEN_GRAPH: (manifest.FROZEN_GRAPH_FILE, tf.compat.v1.GraphDef),
+}
 _LOADERS = {
     manifest.SAVED_MODEL: _load_saved_model,
     manifest.FROZEN_GRAPH: _load_frozen_graph,

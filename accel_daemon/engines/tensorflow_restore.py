@@ -68,7 +68,7 @@ def read_state(meta_graph: Any, folder: Path, limits: Limits) -> State:
     Raises:
         ModelError: it contradicts itself, or an asset is not there.
     """
-    graph, most = Graph(meta_graph.graph_def), limits.inlined_nodes
+    graph, most = Graph(meta_graph.graph_def), limits.graph_nodes
     restore_op, init_op = saved_model.restore_op(meta_graph), saved_model.init_op(meta_graph)
     restored = [] if restore_op is None else list(restorations(graph, restore_op, most))
     filled = [] if init_op is None else list(vocabulary_files(graph, init_op, most))

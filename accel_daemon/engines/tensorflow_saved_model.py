@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import text_format
-from tensorflow.core.framework import graph_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from accel_daemon.engines.message_count import count_messages
 from accel_protocol.errors import ModelError
 from accel_protocol.limits import MIB, Limits
-from accel_protocol.manifest import FROZEN_GRAPH, FROZEN_GRAPH_FILE, Manifest, is_safe_name
+from accel_protocol.manifest import is_safe_name
 
-_BINARY_NAME = "saved_model.pb"
+BINARY_NAME = "saved_model.pb"
 _TEXT_NAME = "saved_model.pbtxt"
+_MOST_BYTES = 2**31 - 1
 _MOST_TEXT_BYTES = 64 * MIB  # parsing text takes far longer than parsing the binary form
 _INIT_SIGNATURE = "__saved_model_init_op"
 _INIT_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
@@ -48,40 +48,39 @@ def read_meta_graph(folder: Path, tags: Iterable[str], limits: Limits) -> Any:
 
 
 def _read(folder: Path, limits: Limits) -> Any:
-    binary, text = folder / _BINARY_NAME, folder / _TEXT_NAME
+    binary, text = folder / BINARY_NAME, folder / _TEXT_NAME
     if binary.is_file():
-        return parse_limited(binary.read_bytes(), saved_model_pb2.SavedModel, limits)
+        return read_message(binary, saved_model_pb2.SavedModel, limits)
     if not text.is_file():
-        raise ModelError(f"The model has no file {_BINARY_NAME}.")
+        raise ModelError(f"The model has no file {BINARY_NAME}.")
     if text.stat().st_size > _MOST_TEXT_BYTES:
-        raise ModelError(f"{_TEXT_NAME} is too long; save the model as {_BINARY_NAME}.")
+        raise ModelError(f"{_TEXT_NAME} is too long; save the model as {BINARY_NAME}.")
     return text_format.Parse(
         text.read_bytes(), saved_model_pb2.SavedModel(), allow_unknown_field=True
     )
 
 
-def parse_limited(data: bytes, kind: Any, limits: Limits) -> Any:
-    """Parse a message once it is known to have no more messages inside than it may.
+def read_message(path: Path, kind: Any, limits: Limits) -> Any:
+    """Read a message once it is known to have no more messages inside than it may.
 
     Raises:
+        ModelError: it is longer than any message can be.
         LimitError: graph_messages.
         DecodeError: it cannot be parsed.
     """
-    most = limits.graph_messages
-    limits.check("graph_messages", count_messages(data, kind.DESCRIPTOR, most))
-    return kind.FromString(data)
+    if path.stat().st_size > _MOST_BYTES:
+        raise ModelError(f"{path.name} is longer than 2 GiB, which protobuf cannot read.")
+    check_messages(path, kind, limits)
+    return kind.FromString(path.read_bytes())
 
 
-def check_messages(folder: Path, manifest_: Manifest, limits: Limits) -> None:
-    """See that a bundle's graph has no more messages inside than it may, reading nothing else.
+def check_messages(path: Path, kind: Any, limits: Limits) -> None:
+    """See that a file has no more messages inside than it may; no more than its framing is read.
 
     Raises:
         LimitError: graph_messages.
         OSError: the file cannot be read.
     """
-    frozen = manifest_.format == FROZEN_GRAPH
-    kind = graph_pb2.GraphDef if frozen else saved_model_pb2.SavedModel
-    path = folder / (FROZEN_GRAPH_FILE if frozen else _BINARY_NAME)
     if path.stat().st_size:
         with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
             count = count_messages(data, kind.DESCRIPTOR, limits.graph_messages)

@@ -16,7 +16,7 @@ from accel_daemon.engines.tensorflow_graph import Graph, node_name, output_index
 
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _SAME_VALUE = frozenset({"Identity", "RefIdentity"})
-_MOST_STEPS = 1000  # from a tensor to where it comes from
+_MOST_STEPS = 100  # from a tensor to where it comes from
 # Each gives its first input, a variable or a table, the values of the others.
 _ASSIGNMENTS = frozenset({"Assign", "AssignVariableOp", "LookupTableImport", "LookupTableImportV2"})
 _TEXT_FILES = frozenset({"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"})
@@ -196,19 +196,21 @@ def _saved(source: _Source | None) -> Saved | None:
     """What of the variables' files a tensor is; None when it is not simply read from there."""
     if source is None or source.node.op != "RestoreV2" or len(source.node.input) < 3:
         return None
-    names, parts = (_texts(_resolve(one, source.frame)) for one in source.node.input[1:3])
-    dtypes = source.node.attr["dtypes"].list.type
-    if not all(source.index < len(one) for one in (names, parts, dtypes)):
+    index, dtypes = source.index, source.node.attr["dtypes"].list.type
+    key, part = (_text(_resolve(one, source.frame), index) for one in source.node.input[1:3])
+    if key is None or part is None or index >= len(dtypes):
         return None
-    return Saved(names[source.index], parts[source.index], dtypes[source.index])
+    return Saved(key, part, dtypes[index])
 
 
-def _texts(source: _Source | None) -> list[str]:
-    """The strings of a constant; nothing for anything else."""
+def _text(source: _Source | None, index: int) -> str | None:
+    """One string of a constant vector; None for anything else."""
     if source is None or source.node.op != "Const":
-        return []
+        return None
     tensor = source.node.attr["value"].tensor
-    texts = [value.decode("utf-8", "replace") for value in tensor.string_val]
-    size = tensor.tensor_shape.dim[0].size if len(tensor.tensor_shape.dim) == 1 else 0
+    sizes, texts = [dim.size for dim in tensor.tensor_shape.dim], tensor.string_val
+    if len(sizes) != 1 or index >= sizes[0] or not texts:
+        return None
     # Equal values at the end are written once.
-    return texts + texts[-1:] * (min(size, 1_000_000) - len(texts))
+    text: bytes = texts[min(index, len(texts) - 1)]
+    return text.decode("utf-8", "replace")

@@ -11,8 +11,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
+from google.protobuf.message import DecodeError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tensorflow.core.protobuf import saved_model_pb2
 
+from accel_daemon.engines.tensorflow_admission import Policy
+from accel_daemon.engines.tensorflow_import import admitted_part
+from accel_daemon.engines.tensorflow_restore import read_state
 from accel_daemon.engines.tensorflow_saved_model import read_meta_graph
 from accel_protocol.errors import AcceleratorError, LimitError, ModelError
 from accel_protocol.limits import DEFAULT_LIMITS, Limits
@@ -334,6 +340,34 @@ def _length(number: int) -> bytes:
         result.append(number & 0x7F | 0x80)
         number >>= 7
     return bytes([*result, number])
+
+
+def test_a_file_that_cannot_be_a_message_is_not_read(tmp_path: Path) -> None:
+    """Protobuf ends at 2 GiB; a longer file is not even read into memory."""
+    with (tmp_path / "saved_model.pb").open("wb") as file:
+        file.truncate(2**31)
+    with pytest.raises(ModelError, match="2 GiB"):
+        read_meta_graph(tmp_path, ["serve"], DEFAULT_LIMITS)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(st.integers(0, 2**31), st.integers(0, 255)), min_size=1, max_size=20))
+def test_damaged_files_are_refused_or_admitted(
+    words_folder: Path, tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[int, int]]
+) -> None:
+    """Whatever stands in a file, it ends with an error of a kind that the engine answers with."""
+    content = bytearray((words_folder / "saved_model.pb").read_bytes())
+    for at, byte in damage:
+        content[at % len(content)] = byte
+    folder = tmp_path_factory.mktemp("damaged")
+    (folder / "saved_model.pb").write_bytes(bytes(content))
+    try:
+        meta_graph = read_meta_graph(folder, ["serve"], DEFAULT_LIMITS)
+        state = read_state(meta_graph, words_folder, DEFAULT_LIMITS)
+        names = [info.name for info in meta_graph.signature_def["lookup"].outputs.values()]
+        admitted_part(Policy(), meta_graph.graph_def, [], [*names, *state.init_fetches])
+    except (AcceleratorError, DecodeError, ValueError, KeyError):
+        pass
 
 
 def test_a_long_text_is_not_parsed(tmp_path: Path) -> None:
