@@ -110,6 +110,7 @@ class Engine(Protocol):
         """
 
 
+# Each has a function `open_engine(limits, allowed_ops)`, see below.
 _ENGINES = {"tensorflow": "accel_daemon.engines.tensorflow"}
 
 

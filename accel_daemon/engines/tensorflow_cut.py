@@ -30,6 +30,7 @@ _KEPT_PRIVATE = frozenset(
      "_lower_using_switch_merge", "_num_original_outputs", "_stateful_parallelism",
      "_construction_context", "_disable_call_shape_inference"}
 )  # fmt: skip
+_CALL_SETTINGS = frozenset({"config", "config_proto", "executor_type"})
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 
 Usable = Callable[[Any], bool]
@@ -234,6 +235,8 @@ def _assemble(
         _forget_colocation(node, needed)
     for function in result.library.function:
         _drop_private(function.attr)
+        for argument in function.arg_attr.values():
+            _drop_private(argument.attr)
         for node in function.node_def:
             _clean(node)
     for nodes in stand_ins.values():
@@ -246,10 +249,10 @@ def _clean(node: Any) -> None:
     node.device = ""
     node.ClearField("experimental_debug_info")
     _drop_private(node.attr)
+    for name in _CALL_SETTINGS & set(node.attr):
+        node.attr[name].s = b""
     if node.op in _CALLS:
         node.attr["config_proto"].s = _CALL_CONFIG
-        for name in {"config", "executor_type"} & set(node.attr):
-            node.attr[name].s = b""
 
 
 def _drop_private(attributes: Any) -> None:
