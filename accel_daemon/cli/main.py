@@ -15,6 +15,16 @@ from typing import Any
 
 import click
 
+from accel_daemon.cli.faults import fault
+from accel_daemon.cli.groups_and_roles import group, role
+from accel_daemon.cli.policies import policy
+from accel_daemon.cli.stored_identities import (
+    POLICY_FILE,
+    change,
+    json_option,
+    read_policy_or_none,
+)
+from accel_daemon.cli.users import key, user
 from accel_daemon.control.metadata.options import (
     DEFAULT_ROLE,
     MAX_HOPS,
@@ -25,27 +35,17 @@ from accel_daemon.control.metadata.options import (
     MetadataOptions,
 )
 from accel_daemon.control.status_client import fetch_status
-from accel_daemon.fault_cli import fault
 from accel_daemon.home import Home
 from accel_daemon.iam.principals import new_access_key
-from accel_daemon.identity_cli import group, role
 from accel_daemon.invitations import (
     is_loopback,
     read_daemons_address,
     read_fingerprint,
     with_invited,
 )
-from accel_daemon.policy_cli import policy
-from accel_daemon.stored_identities import (
-    POLICY_FILE,
-    change,
-    json_option,
-    read_policy_or_none,
-)
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec, parse_accelerator
 from accel_daemon.supervisor.allowed_ops import parse_allowed_ops
 from accel_daemon.supervisor.daemon import DaemonOptions, run_daemon
-from accel_daemon.user_cli import key, user
 from accel_daemon.version import VERSION
 from accel_protocol.accelerator_types import TYPES
 from accel_protocol.errors import AcceleratorError
