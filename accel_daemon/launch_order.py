@@ -38,6 +38,7 @@ class LaunchOrder:
         paced: whether runs take as long as the type's published throughput would have them.
         scratch: folder that its process may scribble in; by default `scratch` beside the store.
         sandbox: "strict", "best-effort" or "off".
+        allowed_ops: ops that the operator allows beside those always admitted, each with a reason.
     """
 
     accelerator_id: str
@@ -55,6 +56,7 @@ class LaunchOrder:
     paced: bool = False
     scratch: str = ""
     sandbox: str = "strict"
+    allowed_ops: dict[str, str] = field(default_factory=dict)
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""

@@ -130,6 +130,7 @@ class AcceleratorService:
             engines=[self.engine.version],
             sandbox=self.sandbox,
             daemon_version=VERSION,
+            allowed_ops=self.order.allowed_ops,
             **_emulated(self.emulation),
         )
 

@@ -51,7 +51,9 @@ async def serve(order: LaunchOrder, sandbox: SandboxReport, reports: BinaryIO) -
     """
     limits = Limits(**order.limits)
     leave_keras_out()
-    engine = await asyncio.to_thread(open_engine, order.engine)
+    engine = await asyncio.to_thread(open_engine, order.engine, limits, order.allowed_ops)
+    for op, reason in sorted(order.allowed_ops.items()):
+        _log.warning("the operator allows models to use the op %s: %s", op, reason)
     verifier = TicketVerifier(order.ticket_public_key_pem, order.accelerator_id)
     gate = Gate(verifier, order.tenancy, limits)
     service = AcceleratorService(order, engine, limits, gate, sandbox=sandbox.to_text())

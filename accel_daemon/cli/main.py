@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ from accel_daemon.invitations import (
 from accel_daemon.sandbox.enter import default_level
 from accel_daemon.sandbox.levels import Level
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec, parse_accelerator
+from accel_daemon.supervisor.allowed_ops import parse_allowed_ops
 from accel_daemon.supervisor.daemon import DaemonOptions, run_daemon
 from accel_daemon.version import VERSION
 from accel_protocol.accelerator_types import TYPES
@@ -138,6 +140,14 @@ def cli() -> None:
     "best-effort.",
 )
 @click.option(
+    "--allow-op",
+    "allowed_ops",
+    multiple=True,
+    metavar="OP=REASON",
+    help="An op that models may use beside those that are always admitted, and why; may be "
+    "repeated. See docs/admission.md.",
+)
+@click.option(
     "--ready-file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Gets JSON with all addresses when everything accepts requests.",
@@ -154,6 +164,7 @@ def up(
     metrics_port: int | None,
     accelerators: tuple[str, ...],
     sandbox: str | None,
+    allowed_ops: tuple[str, ...],
     ready_file: Path | None,
     allow_faults: bool,
     **metadata: Any,
@@ -164,6 +175,8 @@ def up(
     writes the profile with which clients on this machine connect.
     """
     specs = tuple(parse_accelerator(text) for text in accelerators) or (AcceleratorSpec(),)
+    allowed = parse_allowed_ops(allowed_ops)
+    specs = tuple(replace(spec, allowed_ops=allowed) for spec in specs)
     options = DaemonOptions(
         home=_home(),
         host=host,

@@ -429,6 +429,7 @@ class AcceleratorProcess:
             paced=place.spec.paced,
             scratch=str(place.folders.scratch),
             sandbox=place.sandbox.value,
+            allowed_ops=dict(place.spec.allowed_ops),
         )
 
     def _standing_orders(self) -> bytes:
