@@ -14,7 +14,7 @@ _OURS = ("accel_daemon", "accel_protocol")
 def main() -> None:
     """Run the command line, or say which extra is missing and exit with status 1."""
     try:
-        from accel_daemon.cli import main as run
+        from accel_daemon.cli.main import main as run
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in _OURS:
             raise

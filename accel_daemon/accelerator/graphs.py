@@ -126,6 +126,10 @@ class GraphTable:
         """What is loaded now."""
         return list(self._loaded.values())
 
+    def is_loaded(self, graph_id: bytes) -> bool:
+        """Whether a run on it would begin at once."""
+        return graph_id in self._loaded
+
     def is_here(self, graph_id: bytes) -> bool:
         """Whether the graph is loaded, or can most probably be loaded from the store."""
         return graph_id in self._loaded or self._store.has_manifest(graph_id)

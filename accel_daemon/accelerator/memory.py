@@ -42,7 +42,7 @@ class AcceleratorMemory:
             raise too_large(self._emulation.published, self._refused[graph_id])
 
     def check_files(self, size: int) -> None:
-        """Refuse a graph on `host` whose files alone are more than there is memory for.
+        """Refuse a graph on `host` whose files alone are more than pressure leaves.
 
         On an emulated type the files say nothing yet: they hold more than the graph that is wanted
         of them, and what it needs is weighed.
@@ -51,7 +51,7 @@ class AcceleratorMemory:
             ModelError: MODEL_TOO_LARGE.
         """
         if self._emulation is None:
-            self.residency.check_fits(size)
+            self.residency.check_pressure(size)
 
     def admit_graph(self, graph_id: bytes, needed: int) -> list[bytes]:
         """The idle graphs to unload before one that needs so many bytes is loaded.
@@ -68,7 +68,7 @@ class AcceleratorMemory:
             while len(self._refused) > _MOST_REMEMBERED:
                 self._refused.popitem(last=False)
             raise too_large(self._emulation.published, needed)
-        self.residency.check_fits(needed)  # Less may be left than the type has: a fault on demand.
+        self.residency.check_pressure(needed)
         return self._make_room(needed)
 
     def admit_run(self, graph_id: bytes, needed: int) -> list[bytes]:
@@ -83,7 +83,7 @@ class AcceleratorMemory:
         together = self.residency.bytes_of(graph_id) + needed
         if together > self._emulation.published.memory_bytes:
             raise too_large(self._emulation.published, together, needed)
-        self.residency.check_fits(together)
+        self.residency.check_pressure(together)
         return self._make_room(needed)
 
     def _make_room(self, needed: int) -> list[bytes]:

@@ -19,6 +19,7 @@ from accel_daemon.accelerator.emulation import Emulation, emulation_of
 from accel_daemon.accelerator.gate import Gate
 from accel_daemon.accelerator.graphs import GraphTable, Loaded, resident_bytes
 from accel_daemon.accelerator.run_stream import Call, CallReceiver
+from accel_daemon.accelerator.run_totals import RunTotals
 from accel_daemon.accelerator.store import BundleStore, missing_files, principal_folder
 from accel_daemon.accelerator.visits import Visit
 from accel_daemon.engines.engine import Cost, Engine, TensorSpec
@@ -67,10 +68,12 @@ class AcceleratorService:
     limits: Limits
     gate: Gate
     counters: Counters = field(default_factory=Counters)
+    totals: RunTotals = field(default_factory=RunTotals)
     tenants: dict[str, Tenant] = field(default_factory=dict)
     pressure_bytes: int | None = None
     calls_in_progress: int = 0
     started: float = field(default_factory=time.monotonic)
+    sandbox: str = "off"
     emulation: Emulation | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -127,8 +130,9 @@ class AcceleratorService:
             accelerator_type=self.order.accelerator_type,
             limits=pb.Limits(**asdict(self.limits)),
             engines=[self.engine.version],
-            sandbox="none",
+            sandbox=self.sandbox,
             daemon_version=VERSION,
+            allowed_ops=self.order.allowed_ops,
             **_emulated(self.emulation),
         )
 
@@ -216,26 +220,31 @@ class AcceleratorService:
         with self.gate.streams.entered(ticket):
             while (message := await context.read()) is not grpc.aio.EOF:
                 self.counters.run_messages_in += 1
+                self.totals.bytes_in += len(message)
                 call = receiver.receive(message)
                 if call is not None:
                     _log_first_use(tenant, call.graph_id, seen, visit.request_id)
                     with self.gate.streams.busy():
                         for answer in await self._answer(tenant, call, visit):
                             self.counters.run_messages_out += 1
+                            self.totals.bytes_out += len(answer)
                             await context.write(answer)
 
     async def _answer(self, tenant: Tenant, call: Call, visit: Visit) -> Iterable[bytes]:
         call_request_id = f"{visit.request_id}-{call.call_id}"
         try:
             visit.check_run(call.graph_id)
+            was_loaded = tenant.graphs.is_loaded(call.graph_id)
             outcome = await tenant.graphs.run(call)
             self.counters.runs += 1
+            self.totals.count(outcome.timing.queue, outcome.timing.compute, was_loaded)
             return run_stream.answer(
                 call, outcome.fetches, outcome.timing, outcome.repeatable, self.limits
             )
         except Exception as failure:
             error = self._typed(failure, call_request_id)
             self.counters.failed_runs += error.reason != "MODEL_MISSING"
+            self.totals.refuse(error.reason)
             error.request_id = call_request_id
             _log.info("refused %s: %s", call_request_id, error.reason)
             return [run_stream.refusal(call.call_id, error)]

@@ -4,7 +4,8 @@ From facts about each accelerator to samples everything is pure. `GET /metrics` 
 endpoint is signed like all else; Prometheus itself cannot sign, so the operator may also open a
 plain listener, on the loopback address only.
 
-Labels are the accelerator's id and type, and for `accel_state` the state: never who uses it or what
+Labels are the accelerator's id and type, for `accel_state` the state, and for `accel_errors_total`
+the reason, which is one of this project's table: never who uses it or what
 runs on it, so that the number of series depends on nothing that a client does.
 """
 
@@ -22,6 +23,7 @@ from accel_daemon.control.metadata.guard import is_local_host
 from accel_daemon.control.service import call_of
 from accel_daemon.supervisor.fleet import Fleet
 from accel_daemon.supervisor.life_cycle import State
+from accel_protocol.errors import REASONS
 
 # What `generate_latest` writes: the text format that every version of Prometheus reads.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -35,7 +37,16 @@ COUNTERS = {
     "uploaded_bytes": "Bytes of models that were received.",
     "uploaded_files": "Files of models that were received.",
     "loads": "Graphs that were loaded.",
+    "cache_hits": "Inferences whose graph was loaded already.",
+    "run_bytes_in": "Bytes of inferences' messages that were received.",
+    "run_bytes_out": "Bytes of inferences' messages that were sent.",
 }
+# Microseconds in reports, seconds in metrics, as Prometheus has them.
+TIMES = {
+    "queue_us": ("accel_queue_seconds", "How long inferences waited for their turn."),
+    "compute_us": ("accel_compute_seconds", "How long inferences computed."),
+}
+_REFUSED = "refused_"
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _Row = tuple[tuple[str, ...], float]
@@ -116,6 +127,11 @@ def families(facts: Iterable[AcceleratorFacts]) -> list[Metric]:
             [(one.labels, one.restarts) for one in known],
         ),
         *(_counter(f"accel_{name}", text, _counts(known, name)) for name, text in COUNTERS.items()),
+        *(
+            _counter(name, text, [(key, us / 1e6) for key, us in _counts(known, counted)])
+            for counted, (name, text) in TIMES.items()
+        ),
+        _counter("accel_errors", "Inferences that were refused or failed.", _errors(known)),
     ]
 
 
@@ -173,6 +189,16 @@ def _counts(known: Iterable[AcceleratorFacts], name: str) -> list[_Row]:
     return [(one.labels, one.counters[name]) for one in known if name in one.counters]
 
 
+def _errors(known: Iterable[AcceleratorFacts]) -> list[_Row]:
+    return [
+        ((*one.labels, name.removeprefix(_REFUSED)), count)
+        for one in known
+        for name, count in one.counters.items()
+        # A process that was taken over must not make up series.
+        if name.startswith(_REFUSED) and name.removeprefix(_REFUSED) in REASONS
+    ]
+
+
 def _gauge(name: str, text: str, rows: Iterable[_Row]) -> Metric:
     labels = (*LABELS, "state") if name == "accel_state" else LABELS
     family = GaugeMetricFamily(name, text, labels=labels)
@@ -182,7 +208,8 @@ def _gauge(name: str, text: str, rows: Iterable[_Row]) -> Metric:
 
 
 def _counter(name: str, text: str, rows: Iterable[_Row]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=LABELS)
+    labels = (*LABELS, "reason") if name == "accel_errors" else LABELS
+    family = CounterMetricFamily(name, text, labels=labels)
     for values, value in rows:
         family.add_metric(values, float(value))
     return family

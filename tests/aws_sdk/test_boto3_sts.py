@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.aws_sdk.conftest import client_variables
 from tests.conftest import Daemon, start_daemon
 
 boto3 = pytest.importorskip("boto3", "1.36", reason="needs boto3: run `tox -e boto3`")
@@ -35,17 +36,10 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 @pytest.fixture
 def session(office: Daemon, monkeypatch: pytest.MonkeyPatch) -> Any:
     """boto3 as the administrator, configured by nothing but the environment."""
-    profile = json.loads((office.home / "client.json").read_text())
     variables = {
+        **client_variables(office),
         "AWS_ENDPOINT_URL_STS": office.ready["control"],
-        "AWS_ENDPOINT_URL_ELASTIC_INFERENCE": office.ready["control"],
-        "AWS_CA_BUNDLE": office.ready["ca_file"],
-        "AWS_ACCESS_KEY_ID": profile["access_key_id"],
-        "AWS_SECRET_ACCESS_KEY": profile["secret_access_key"],
-        "AWS_DEFAULT_REGION": office.ready["region"],
-        "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": str(office.home / "config"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(office.home / "no-credentials"),
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

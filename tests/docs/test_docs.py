@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from accel_daemon.cli import cli
+from accel_daemon.cli.main import cli
 from accel_protocol.errors import REASONS
 from client_runtime.cli.main import cli as accel
 from tests.conftest import ROOT

@@ -86,9 +86,12 @@ def test_runs_at_one_time_share_the_memory() -> None:
 
 def test_files_say_nothing_about_an_emulated_type() -> None:
     """They hold more than the wanted graph; on the host they are all that is known."""
-    one_gib().check_files(2 * GIB)
+    emulated, host = one_gib(), AcceleratorMemory(None)
+    for memory in (emulated, host):
+        memory.residency.set_pressure(GIB)
+    emulated.check_files(2 * GIB)
     with pytest.raises(ModelError):
-        AcceleratorMemory(GIB).check_files(GIB + 1)
+        host.check_files(GIB + 1)
 
 
 def test_what_pressure_leaves_bounds_an_emulated_type() -> None:

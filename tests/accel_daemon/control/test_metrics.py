@@ -28,6 +28,13 @@ BUSY = AcceleratorFacts(
         "streams": 4,
         "run_messages_in": 99,
         "made up by a process": 1,
+        "refused_made_up": 1,
+        "refused_BUSY": 3,
+        "queue_us": 1_500_000,
+        "compute_us": 250_000,
+        "run_bytes_in": 10,
+        "run_bytes_out": 20,
+        "cache_hits": 6,
     },
 )
 GONE = AcceleratorFacts("eia-" + 32 * "1", "host", State.BACKING_OFF, False, False, 5, {})
@@ -43,6 +50,7 @@ def samples(text: bytes) -> dict[tuple[str, str], float]:
                 if sample.value == 0:
                     continue
                 name = f"{name} {labels['state']}"
+            name = f"{name} {labels['reason']}" if "reason" in labels else name
             found[name, labels["accelerator_id"]] = sample.value
     return found
 
@@ -63,6 +71,12 @@ def test_a_ready_accelerator() -> None:
         "accel_uploaded_bytes_total": 4096,
         "accel_uploaded_files_total": 3,
         "accel_loads_total": 2,
+        "accel_cache_hits_total": 6,
+        "accel_run_bytes_in_total": 10,
+        "accel_run_bytes_out_total": 20,
+        "accel_queue_seconds_total": 1.5,
+        "accel_compute_seconds_total": 0.25,
+        "accel_errors_total BUSY": 3,
     }
 
 
@@ -79,16 +93,18 @@ def test_an_accelerator_without_process() -> None:
 
 
 def test_labels_are_bounded() -> None:
-    """Id and type, and the state for one metric; each series once."""
+    """Id and type, and the state or the reason for one metric each; each series once."""
     seen = set()
     for family in text_string_to_metric_families(render([BUSY, GONE]).decode()):
         for sample in family.samples:
-            extra = {"state"} if sample.name == "accel_state" else set()
+            extra = {"accel_state": {"state"}, "accel_errors_total": {"reason"}}.get(
+                sample.name, set()
+            )
             assert set(sample.labels) == {*LABELS, *extra}
             series = (sample.name, *sorted(sample.labels.items()))
             assert series not in seen
             seen.add(series)
-    assert len(seen) == 2 * (5 + len(State)) + 5
+    assert len(seen) == 2 * (5 + len(State)) + 5 + 6
 
 
 def test_signed(daemon: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from accel_daemon.policy_cli import read_context
+from accel_daemon.cli.policies import read_context
 from accel_protocol.errors import ConfigurationError
 
 CONNECT = "elastic-inference:Connect"

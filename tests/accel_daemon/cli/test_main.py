@@ -99,7 +99,7 @@ def test_status_of_a_daemon(tmp_path: Path, tools: Any, interpreter: Path) -> No
 def test_supervisor_imports_neither_tensorflow_nor_grpc() -> None:
     """It starts fast, and a stranger's graph cannot reach it."""
     code = (
-        "import sys, accel_daemon.cli; "
+        "import sys, accel_daemon.cli.main; "
         "assert not {'tensorflow', 'grpc', 'numpy'} & set(sys.modules), sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -7,6 +7,16 @@ from pathlib import Path
 
 import click
 
+from accel_daemon.cli.stored_identities import (
+    boundary_option,
+    change,
+    json_option,
+    load_identities,
+    policy_option,
+    print_rows,
+    read_policy,
+    read_policy_or_none,
+)
 from accel_daemon.iam.callers import role_arn, user_arn
 from accel_daemon.iam.principals import (
     DEFAULT_SESSION_SECONDS,
@@ -16,16 +26,6 @@ from accel_daemon.iam.principals import (
     Identities,
     Role,
     new_role_id,
-)
-from accel_daemon.stored_identities import (
-    boundary_option,
-    change,
-    json_option,
-    load_identities,
-    policy_option,
-    print_rows,
-    read_policy,
-    read_policy_or_none,
 )
 from accel_protocol.errors import ConfigurationError
 

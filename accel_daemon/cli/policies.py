@@ -13,6 +13,13 @@ from typing import Literal
 
 import click
 
+from accel_daemon.cli.stored_identities import (
+    POLICY_FILE,
+    json_option,
+    read_policy,
+    read_policy_text,
+)
+from accel_daemon.cli.users import find_user
 from accel_daemon.control.identity_store import IdentityStore
 from accel_daemon.home import Home
 from accel_daemon.iam.callers import AnyPrincipal, AssumedRole
@@ -27,14 +34,7 @@ from accel_daemon.iam.policy import (
 )
 from accel_daemon.iam.policy_set import Document, PolicySet
 from accel_daemon.iam.principals import Identities
-from accel_daemon.stored_identities import (
-    POLICY_FILE,
-    json_option,
-    read_policy,
-    read_policy_text,
-)
 from accel_daemon.supervisor.daemon import REGION
-from accel_daemon.user_cli import find_user
 from accel_protocol.errors import ConfigurationError
 
 # Of the session that `--role` stands for; policies see it in aws:userid.

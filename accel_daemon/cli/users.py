@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from accel_daemon.iam.principals import Identities, User, new_access_key
-from accel_daemon.stored_identities import (
+from accel_daemon.cli.stored_identities import (
     POLICY_FILE,
     boundary_option,
     change,
@@ -21,6 +20,7 @@ from accel_daemon.stored_identities import (
     read_policy,
     read_policy_or_none,
 )
+from accel_daemon.iam.principals import Identities, User, new_access_key
 from accel_protocol.errors import ConfigurationError
 
 

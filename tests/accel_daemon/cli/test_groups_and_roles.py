@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from accel_daemon.cli import cli
+from accel_daemon.cli.main import cli
 from accel_daemon.control.identity_store import IdentityStore
 from accel_daemon.iam.principals import Identities
 from accel_protocol.errors import AcceleratorError

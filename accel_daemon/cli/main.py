@@ -8,12 +8,23 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from accel_daemon.cli.faults import fault
+from accel_daemon.cli.groups_and_roles import group, role
+from accel_daemon.cli.policies import policy
+from accel_daemon.cli.stored_identities import (
+    POLICY_FILE,
+    change,
+    json_option,
+    read_policy_or_none,
+)
+from accel_daemon.cli.users import key, user
 from accel_daemon.control.metadata.options import (
     DEFAULT_ROLE,
     MAX_HOPS,
@@ -24,26 +35,19 @@ from accel_daemon.control.metadata.options import (
     MetadataOptions,
 )
 from accel_daemon.control.status_client import fetch_status
-from accel_daemon.fault_cli import fault
 from accel_daemon.home import Home
 from accel_daemon.iam.principals import new_access_key
-from accel_daemon.identity_cli import group, role
 from accel_daemon.invitations import (
     is_loopback,
     read_daemons_address,
     read_fingerprint,
     with_invited,
 )
-from accel_daemon.policy_cli import policy
-from accel_daemon.stored_identities import (
-    POLICY_FILE,
-    change,
-    json_option,
-    read_policy_or_none,
-)
+from accel_daemon.sandbox.enter import default_level
+from accel_daemon.sandbox.levels import Level
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec, parse_accelerator
+from accel_daemon.supervisor.allowed_ops import parse_allowed_ops
 from accel_daemon.supervisor.daemon import DaemonOptions, run_daemon
-from accel_daemon.user_cli import key, user
 from accel_daemon.version import VERSION
 from accel_protocol.accelerator_types import TYPES
 from accel_protocol.errors import AcceleratorError
@@ -128,6 +132,22 @@ def cli() -> None:
     "Default: one of type host.",
 )
 @click.option(
+    "--sandbox",
+    type=click.Choice([level.value for level in Level]),
+    default=None,
+    help="How accelerators are confined. strict: by all layers, or not started. best-effort: by "
+    "those that this host has. off: by none. Default: strict where it can be had, else "
+    "best-effort.",
+)
+@click.option(
+    "--allow-op",
+    "allowed_ops",
+    multiple=True,
+    metavar="OP=REASON",
+    help="An op that models may use beside those that are always admitted, and why; may be "
+    "repeated. See docs/admission.md.",
+)
+@click.option(
     "--ready-file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Gets JSON with all addresses when everything accepts requests.",
@@ -143,6 +163,8 @@ def up(
     metadata_port: int,
     metrics_port: int | None,
     accelerators: tuple[str, ...],
+    sandbox: str | None,
+    allowed_ops: tuple[str, ...],
     ready_file: Path | None,
     allow_faults: bool,
     **metadata: Any,
@@ -153,6 +175,8 @@ def up(
     writes the profile with which clients on this machine connect.
     """
     specs = tuple(parse_accelerator(text) for text in accelerators) or (AcceleratorSpec(),)
+    allowed = parse_allowed_ops(allowed_ops)
+    specs = tuple(replace(spec, allowed_ops=allowed) for spec in specs)
     options = DaemonOptions(
         home=_home(),
         host=host,
@@ -162,6 +186,7 @@ def up(
         metrics_port=metrics_port,
         accelerators=specs,
         ready_file=ready_file.absolute() if ready_file else None,
+        sandbox=Level(sandbox) if sandbox else default_level(),
         allow_faults=allow_faults,
     )
     _log_to_stderr()
@@ -244,7 +269,7 @@ def _status_line(row: Mapping[str, Any]) -> str:
     tenant = row["principal"] or "free"
     return (
         f"{row['ordinal']}  {row['id']}  {row['type']}  {row['state']}  {row['endpoint']}  "
-        f"restarts {row['restarts']}  {tenant}"
+        f"restarts {row['restarts']}  {tenant}  sandbox {row['sandbox'] or '-'}"
     )
 
 
