@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +20,15 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As a shell's background job inherits it; programs started by tests have to be interruptible.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+with contextlib.suppress(ImportError):  # environments of other projects' kind do without it
+    from hypothesis import HealthCheck, settings
+
+    # What takes long on a busy machine is no defect.
+    settings.register_profile(
+        "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("patient")
 
 ROOT = Path(__file__).resolve().parent.parent
 _OURS = ("ACCEL_", "AWS_", "EI_", "ECS_")

@@ -22,6 +22,7 @@ from accel_daemon.sandbox.levels import Level, level_in
 from accel_daemon.supervisor import life_cycle, tenancy
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
 from accel_daemon.supervisor.addresses import alternative_names, endpoint
+from accel_daemon.supervisor.lasting_ports import lasting_port
 from accel_daemon.supervisor.launcher import Launcher, RunningProcess
 from accel_daemon.supervisor.life_cycle import Event, State
 from accel_daemon.supervisor.process_reports import printable, read_report
@@ -418,7 +419,7 @@ class AcceleratorProcess:
             accelerator_id=self.id,
             accelerator_type=place.spec.type,
             host=place.listen_host,
-            port=self.port,
+            port=self.port or lasting_port(place.listen_host),
             certificate_pem=leaf.certificate_pem.decode(),
             private_key_pem=leaf.private_key_pem.decode(),
             ticket_public_key_pem=self._trust.ticket_public_key_pem,
