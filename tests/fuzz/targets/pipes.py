@@ -31,7 +31,10 @@ from tests.fuzz.targets.access import ACCELERATOR, ACCOUNT, ARN, KEY_ID, POLICIE
 
 # What a reader of lines that only the daemon's own processes write may raise: the process that gets
 # such a line ends, as it must when it can no longer hear of revocations.
-MALFORMED = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+MALFORMED = (
+    *(ValueError, TypeError, KeyError, AttributeError, RecursionError),
+    OverflowError,  # an integer where a float belongs
+)
 
 FAULTS: list[dict[str, Any]] = [
     {"kind": "drop", "probability": 0.3, "seed": 7, "messages": 3},
