@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -116,10 +116,10 @@ def readable(request: Any) -> Any:
     """
     if request is UNREADABLE:
         raise StreamError("The request cannot be read.")
-    return _each_readable(request) if isinstance(request, AsyncIterator) else request
+    return _each_readable(request) if isinstance(request, AsyncIterable) else request
 
 
-async def _each_readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def _each_readable(requests: AsyncIterable[Any]) -> AsyncIterator[Any]:
     async for request in requests:
         yield readable(request)
 
