@@ -36,6 +36,9 @@ class LaunchOrder:
         allow_faults: whether it takes notices of faults on demand.
         limits: fields of `Limits` that differ from the default.
         paced: whether runs take as long as the type's published throughput would have them.
+        scratch: folder that its process may scribble in; by default `scratch` beside the store.
+        sandbox: "strict", "best-effort" or "off".
+        allowed_ops: ops that the operator allows beside those always admitted, each with a reason.
     """
 
     accelerator_id: str
@@ -51,6 +54,9 @@ class LaunchOrder:
     allow_faults: bool = False
     limits: dict[str, int] = field(default_factory=dict)
     paced: bool = False
+    scratch: str = ""
+    sandbox: str = "strict"
+    allowed_ops: dict[str, str] = field(default_factory=dict)
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""
@@ -176,6 +182,7 @@ class Report:
             and "calls" (in progress); where faults are allowed, "faults_version" and "fault_ID".
         message: why it failed, for the operator.
         decision: what was decided ("audit").
+        sandbox: what confines the process, as `SandboxReport.to_text` says it ("ready").
     """
 
     kind: Literal["ready", "status", "failed", "audit"]
@@ -183,6 +190,7 @@ class Report:
     counters: dict[str, int] = field(default_factory=dict)
     message: str = ""
     decision: AuditedDecision | None = None
+    sandbox: str = ""
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""

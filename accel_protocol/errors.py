@@ -241,6 +241,12 @@ REASONS: Mapping[str, Row] = {
     "INVALID_MODEL": Row(
         ModelError, Status.INVALID_ARGUMENT, 400, "Check that TensorFlow itself loads this model."
     ),
+    "OP_REFUSED": Row(
+        ModelError,
+        Status.INVALID_ARGUMENT,
+        400,
+        "Export the model without these ops, or ask the daemon's operator to allow them by name.",
+    ),
     "DIGEST_MISMATCH": Row(
         ModelError,
         Status.INVALID_ARGUMENT,

@@ -36,6 +36,13 @@ class Limits:
         ticket_characters: a ticket is some 500 characters; longer ones are not ours.
         metadata_bytes: metadata of one call; a ticket and little else.
         store_bytes: a principal's files on disk.
+        graph_messages: messages in the file of a graph; each becomes some hundred bytes in memory.
+        graph_nodes: nodes of what is loaded of a graph, functions included; the largest models of
+            keras.applications have some 10 000.
+        inlined_nodes: the same with every call replaced by what it calls.
+        function_depth: functions that call each other in a row; TensorFlow recurses into them.
+        attribute_bytes: a node's name, inputs and attributes but constants; the largest seen are
+            shapes of some KiB.
     """
 
     message_bytes: int = 4 * MIB
@@ -53,6 +60,11 @@ class Limits:
     ticket_characters: int = 4096
     metadata_bytes: int = 16 * KIB
     store_bytes: int = 64 * GIB
+    graph_messages: int = 4_000_000
+    graph_nodes: int = 100_000
+    inlined_nodes: int = 1_000_000
+    function_depth: int = 64
+    attribute_bytes: int = 1 * MIB
 
     def check(self, name: str, actual: int) -> None:
         """Raise LimitError when `actual` is above the limit called `name`."""

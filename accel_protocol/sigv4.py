@@ -115,11 +115,9 @@ def sign(
         service=service,
     )
     scope = credential_scope(amz_date[:8], region, service)
-    added["Authorization"] = (
-        f"{ALGORITHM} Credential={key.access_key_id}/{scope}, "
-        f"SignedHeaders={';'.join(names)}, Signature={proof}"
-    )
-    return added
+    credential = f"Credential={key.access_key_id}/{scope}"
+    proof = f"SignedHeaders={';'.join(names)}, Signature={proof}"
+    return {**added, "Authorization": f"{ALGORITHM} {credential}, {proof}"}
 
 
 def signature(

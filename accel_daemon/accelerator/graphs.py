@@ -285,7 +285,7 @@ class GraphTable:
 
     def _open_bundle(self, graph_id: bytes) -> _Bundle:
         manifest = self._store.manifest(graph_id)
-        self._residency.check_fits(sum(file.size for file in manifest.files))
+        self._residency.check_pressure(sum(file.size for file in manifest.files))
         folder = self._store.bundle(manifest)
         weights = Weights(0, 0)
         if self._emulation is not None:

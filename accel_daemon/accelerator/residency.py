@@ -19,6 +19,7 @@ class Residency:
     def __init__(self, capacity_bytes: int | None) -> None:
         self._capacity = capacity_bytes
         self._without_pressure = capacity_bytes
+        self._pressure: int | None = None
         self._bytes: OrderedDict[bytes, int] = OrderedDict()
         self._pins: dict[bytes, int] = {}
         self._running = 0
@@ -34,20 +35,21 @@ class Residency:
 
     def set_pressure(self, pressure_bytes: int | None) -> None:
         """Leave so much at most from now on; None: as much as at first. See `to_evict`."""
+        self._pressure = pressure_bytes
         bounds = (self._without_pressure, pressure_bytes)
         self._capacity = min((one for one in bounds if one is not None), default=None)
 
-    def check_fits(self, size: int) -> None:
-        """Check that a graph fits when no other is there.
+    def check_pressure(self, size: int) -> None:
+        """Check that a graph fits into what pressure leaves, when no other is there.
 
         Raises:
-            ModelError: it is larger than the capacity (MODEL_TOO_LARGE).
+            ModelError: it is larger (MODEL_TOO_LARGE).
         """
-        if self._capacity is not None and size > self._capacity:
+        if self._pressure is not None and size > self._pressure:
             raise ModelError(
-                f"The model takes {size} bytes, and the accelerator has {self._capacity} for it.",
+                f"The model takes {size} bytes, and the accelerator has {self._pressure} for it.",
                 reason="MODEL_TOO_LARGE",
-                fields={"needed_bytes": str(size), "limit_bytes": str(self._capacity)},
+                fields={"needed_bytes": str(size), "limit_bytes": str(self._pressure)},
             )
 
     def add(self, graph_id: bytes, size: int) -> None:

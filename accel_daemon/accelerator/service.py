@@ -71,6 +71,7 @@ class AcceleratorService:
     pressure_bytes: int | None = None
     calls_in_progress: int = 0
     started: float = field(default_factory=time.monotonic)
+    sandbox: str = "off"
     emulation: Emulation | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -127,8 +128,9 @@ class AcceleratorService:
             accelerator_type=self.order.accelerator_type,
             limits=pb.Limits(**asdict(self.limits)),
             engines=[self.engine.version],
-            sandbox="none",
+            sandbox=self.sandbox,
             daemon_version=VERSION,
+            allowed_ops=self.order.allowed_ops,
             **_emulated(self.emulation),
         )
 

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,10 @@ from accel_daemon.invitations import (
     read_fingerprint,
     with_invited,
 )
+from accel_daemon.sandbox.enter import default_level
+from accel_daemon.sandbox.levels import Level
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec, parse_accelerator
+from accel_daemon.supervisor.allowed_ops import parse_allowed_ops
 from accel_daemon.supervisor.daemon import DaemonOptions, run_daemon
 from accel_daemon.version import VERSION
 from accel_protocol.accelerator_types import TYPES
@@ -128,6 +132,22 @@ def cli() -> None:
     "Default: one of type host.",
 )
 @click.option(
+    "--sandbox",
+    type=click.Choice([level.value for level in Level]),
+    default=None,
+    help="How accelerators are confined. strict: by all layers, or not started. best-effort: by "
+    "those that this host has. off: by none. Default: strict where it can be had, else "
+    "best-effort.",
+)
+@click.option(
+    "--allow-op",
+    "allowed_ops",
+    multiple=True,
+    metavar="OP=REASON",
+    help="An op that models may use beside those that are always admitted, and why; may be "
+    "repeated. See docs/admission.md.",
+)
+@click.option(
     "--ready-file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Gets JSON with all addresses when everything accepts requests.",
@@ -143,6 +163,8 @@ def up(
     metadata_port: int,
     metrics_port: int | None,
     accelerators: tuple[str, ...],
+    sandbox: str | None,
+    allowed_ops: tuple[str, ...],
     ready_file: Path | None,
     allow_faults: bool,
     **metadata: Any,
@@ -153,6 +175,8 @@ def up(
     writes the profile with which clients on this machine connect.
     """
     specs = tuple(parse_accelerator(text) for text in accelerators) or (AcceleratorSpec(),)
+    allowed = parse_allowed_ops(allowed_ops)
+    specs = tuple(replace(spec, allowed_ops=allowed) for spec in specs)
     options = DaemonOptions(
         home=_home(),
         host=host,
@@ -162,6 +186,7 @@ def up(
         metrics_port=metrics_port,
         accelerators=specs,
         ready_file=ready_file.absolute() if ready_file else None,
+        sandbox=Level(sandbox) if sandbox else default_level(),
         allow_faults=allow_faults,
     )
     _log_to_stderr()
@@ -244,7 +269,7 @@ def _status_line(row: Mapping[str, Any]) -> str:
     tenant = row["principal"] or "free"
     return (
         f"{row['ordinal']}  {row['id']}  {row['type']}  {row['state']}  {row['endpoint']}  "
-        f"restarts {row['restarts']}  {tenant}"
+        f"restarts {row['restarts']}  {tenant}  sandbox {row['sandbox'] or '-'}"
     )
 
 

@@ -66,6 +66,7 @@ def _details(accelerator: AcceleratorProcess) -> dict[str, object]:
         "ordinal": accelerator.placement.ordinal,
         "state": accelerator.state.value,
         "endpoint": accelerator.endpoint,
+        "sandbox": accelerator.sandbox,
         "usedMemoryBytes": accelerator.counters.get("memory_bytes"),
         **({"paced": True} if accelerator.placement.spec.paced else {}),
     }

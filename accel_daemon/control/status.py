@@ -5,13 +5,19 @@ from __future__ import annotations
 from aiohttp import web
 
 from accel_daemon.control.service import SERVICE, call_of
+from accel_daemon.sandbox.levels import weakest_level
 from accel_daemon.supervisor.accelerator_process import AcceleratorProcess
 
 
 async def healthz(request: web.Request) -> web.StreamResponse:
-    """Whether the daemon accepts Connect: 200, or 503 until every accelerator was ready once."""
-    if request.app[SERVICE].is_ready():
-        return web.json_response({"status": "ok"})
+    """Whether the daemon accepts Connect: 200, or 503 until every accelerator was ready once.
+
+    `sandbox` is the level that every accelerator which runs has at least.
+    """
+    service = request.app[SERVICE]
+    if service.is_ready():
+        weakest = weakest_level(one.sandbox for one in service.fleet.accelerators)
+        return web.json_response({"status": "ok", "sandbox": weakest})
     return web.json_response({"status": "starting"}, status=503)
 
 
@@ -32,6 +38,7 @@ def _row(accelerator: AcceleratorProcess) -> dict[str, object]:
         "pid": accelerator.pid,
         "endpoint": accelerator.endpoint,
         "restarts": accelerator.restarts,
+        "sandbox": accelerator.sandbox,
         "tenancy": accelerator.tenancy.number,
         "principal": accelerator.tenancy.principal,
         "counters": accelerator.counters,

@@ -6,9 +6,11 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from accel_protocol.errors import ConfigurationError
+from accel_protocol.limits import DEFAULT_LIMITS, Limits
 from accel_protocol.manifest import Manifest
 from accel_protocol.tensors import Array
 
@@ -108,11 +110,21 @@ class Engine(Protocol):
         """
 
 
+# Each has a function `open_engine(limits, allowed_ops)`, see below.
 _ENGINES = {"tensorflow": "accel_daemon.engines.tensorflow"}
 
 
-def open_engine(name: str) -> Engine:
+def open_engine(
+    name: str,
+    limits: Limits = DEFAULT_LIMITS,
+    allowed_ops: Mapping[str, str] = MappingProxyType({}),
+) -> Engine:
     """Import the engine's framework and make it ready.
+
+    Args:
+        name: "tensorflow".
+        limits: how large a graph may be.
+        allowed_ops: ops that the operator allows beside those always admitted, each with a reason.
 
     Raises:
         ConfigurationError: no such engine (NOT_CONFIGURED), or not installed (ENGINE_MISSING).
@@ -121,7 +133,7 @@ def open_engine(name: str) -> Engine:
         known = ", ".join(sorted(_ENGINES))
         raise ConfigurationError(f"There is no engine {name!r}.", remedy=f"Use one of: {known}.")
     try:
-        engine: Engine = importlib.import_module(_ENGINES[name]).open_engine()
+        engine: Engine = importlib.import_module(_ENGINES[name]).open_engine(limits, allowed_ops)
     except ImportError as error:
         raise ConfigurationError(
             f"The engine {name} is not installed: importing {error.name or 'it'} failed.",

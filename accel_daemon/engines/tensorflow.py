@@ -13,18 +13,22 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.client import pywrap_tf_session as tf_session
 
 from accel_daemon.engines import (
     tensorflow_cost,
-    tensorflow_cut,
     tensorflow_flat,
+    tensorflow_import,
+    tensorflow_restore,
     tensorflow_state,
-    tensorflow_unused,
     tensorflow_weights,
 )
+from accel_daemon.engines import tensorflow_saved_model as saved_model
 from accel_daemon.engines.engine import Cost, TensorSpec, Weights
+from accel_daemon.engines.tensorflow_admission import Policy
 from accel_daemon.engines.tensorflow_flat import Fed
+from accel_daemon.engines.tensorflow_import import admitted_part, import_part
 from accel_protocol import dtypes, manifest
 from accel_protocol.errors import (
     AcceleratorError,
@@ -32,8 +36,10 @@ from accel_protocol.errors import (
     DeadlineError,
     FeedError,
     GraphError,
+    LimitError,
     ModelError,
 )
+from accel_protocol.limits import Limits
 from accel_protocol.manifest import Manifest
 from accel_protocol.tensors import Array
 
@@ -46,10 +52,18 @@ _PATH = re.compile(r"(?:\b\w+:/{1,2})?(?<![\w}.-])/(?!\s)[^;'\"\n()\[\]{}]*")
 class TensorFlowEngine:
     """TensorFlow in this process."""
 
-    version = f"tensorflow {tf.__version__}"
+    version = tensorflow_import.VERSION
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
 
     def weigh(self, folder: Path, manifest_: Manifest) -> Weights:
         """See `Engine.weigh`."""
+        try:
+            name, kind = _FILES[manifest_.format]
+            saved_model.check_messages(folder / name, kind, self.policy.limits)
+        except (LimitError, OSError, KeyError):
+            return Weights(0, 0)  # loading says what is wrong with it
         return tensorflow_weights.weigh(folder, manifest_)
 
     def load(self, folder: Path, manifest_: Manifest) -> TensorFlowGraph:
@@ -59,7 +73,7 @@ class TensorFlowEngine:
             raise ModelError(f"TensorFlow cannot load the format {manifest_.format!r}.")
         session = tf.compat.v1.Session(graph=tf.Graph(), config=_session_config())
         try:
-            return load(session, folder, manifest_)
+            return load(session, folder, manifest_, self.policy)
         except AcceleratorError:
             session.close()
             raise
@@ -68,13 +82,13 @@ class TensorFlowEngine:
             raise ModelError(f"TensorFlow cannot load this model: {_safe_text(error)}") from error
 
 
-def open_engine() -> TensorFlowEngine:
+def open_engine(limits: Limits, allowed_ops: Mapping[str, str]) -> TensorFlowEngine:
     """TensorFlow, warm: its first Session is paid for here and not by the first caller."""
     # Its advice is for programmers of TensorFlow, not for operators of a daemon.
     tf.get_logger().setLevel("ERROR")
     with tf.compat.v1.Session(graph=tf.Graph(), config=_session_config()) as session:
         session.run(tf.constant(0))
-    return TensorFlowEngine()
+    return TensorFlowEngine(Policy(limits, allowed_ops))
 
 
 def _session_config() -> Any:
@@ -90,36 +104,45 @@ def _session_config() -> Any:
     )
 
 
-def _load_saved_model(session: Any, folder: Path, manifest_: Manifest) -> TensorFlowGraph:
+def _load_saved_model(
+    session: Any, folder: Path, manifest_: Manifest, policy: Policy
+) -> TensorFlowGraph:
     selection = manifest_.selection
-    with session.graph.as_default():
-        meta_graph = tf.compat.v1.saved_model.load(session, list(selection.tags), str(folder))
+    meta_graph = saved_model.read_meta_graph(folder, selection.tags, policy.limits)
     feeds, fetches = dict(selection.feeds), dict(selection.fetches)
     if selection.signature is not None:
         feeds, fetches = _signature_tensors(meta_graph, selection.signature)
     if not fetches:
         raise ModelError("The selection names no fetches.")
-    tensorflow_unused.drop(session, meta_graph.graph_def, fetches.values())
-    return TensorFlowGraph(session, feeds, fetches, meta_graph.graph_def)
+    state = tensorflow_restore.read_state(meta_graph, folder, policy.limits)
+    needed = [*fetches.values(), *state.init_fetches]
+    part = admitted_part(policy, meta_graph.graph_def, feeds.values(), needed)
+    import_part(session, part, meta_graph.meta_info_def.stripped_op_list)
+    graph = TensorFlowGraph(session, feeds, fetches, part)
+    tensorflow_restore.bring_back(session, folder, state, part)
+    return graph
 
 
-def _load_frozen_graph(session: Any, folder: Path, manifest_: Manifest) -> TensorFlowGraph:
+def _load_frozen_graph(
+    session: Any, folder: Path, manifest_: Manifest, policy: Policy
+) -> TensorFlowGraph:
     selection = manifest_.selection
     if [file.name for file in manifest_.files] != [manifest.FROZEN_GRAPH_FILE]:
         raise ModelError(f"A frozen graph is one file called {manifest.FROZEN_GRAPH_FILE}.")
     if selection.signature is not None or not selection.fetches:
         raise ModelError("A frozen graph has no signatures: its feeds and fetches must be named.")
     feeds, fetches = selection.feeds, selection.fetches
-    graph_def = tf.compat.v1.GraphDef.FromString((folder / manifest.FROZEN_GRAPH_FILE).read_bytes())
-    try:
-        part = tensorflow_cut.cut(graph_def, feeds.values(), fetches.values())
-    except tensorflow_cut.UnusableOpError as error:
-        raise ModelError(f"{TensorFlowEngine.version} has no op {', '.join(error.ops)}.") from error
-    with session.graph.as_default():
-        tf.import_graph_def(part, name="")
+    path = folder / manifest.FROZEN_GRAPH_FILE
+    graph_def = saved_model.read_message(path, tf.compat.v1.GraphDef, policy.limits)
+    part = admitted_part(policy, graph_def, feeds.values(), fetches.values())
+    import_part(session, part)
     return TensorFlowGraph(session, feeds, fetches, part)
 
 
+_FILES = {
+    manifest.SAVED_MODEL: (saved_model.BINARY_NAME, saved_model_pb2.SavedModel),
+    manifest.FROZEN_GRAPH: (manifest.FROZEN_GRAPH_FILE, tf.compat.v1.GraphDef),
+}
 _LOADERS = {
     manifest.SAVED_MODEL: _load_saved_model,
     manifest.FROZEN_GRAPH: _load_frozen_graph,

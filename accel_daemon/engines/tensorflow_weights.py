@@ -6,7 +6,7 @@ and shape are looked at, which stand in the graph. What cannot be read counts as
 loading it says what is wrong with it.
 
 What counts is what the fetches need: constants, those in functions included, and variables. Others
-that a SavedModel holds, as an optimizer's, are dropped as soon as TensorFlow has restored them.
+that a SavedModel holds, as an optimizer's, are never restored.
 """
 
 from __future__ import annotations

@@ -100,12 +100,11 @@ def issue_leaf(
     _check_time(authority, now, days)
     private_key = ec.generate_private_key(ec.SECP256R1())
     issuer = authority.certificate
-    expires = min(now + timedelta(days=days), issuer.not_valid_after_utc)
     starts = max(now - BACKDATED, issuer.not_valid_before_utc)
     certificate = (
         _certificate(_subject(name), private_key.public_key(), starts)
         .issuer_name(issuer.subject)
-        .not_valid_after(expires)
+        .not_valid_after(min(now + timedelta(days=days), issuer.not_valid_after_utc))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage("digital_signature"), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -113,11 +112,8 @@ def issue_leaf(
         .add_extension(_authority_key_identifier(issuer), critical=False)
         .sign(authority.private_key, hashes.SHA256())
     )
-    return Leaf(
-        certificate.public_bytes(serialization.Encoding.PEM),
-        private_key_pem(private_key),
-        certificate.not_valid_after_utc,
-    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    return Leaf(pem, private_key_pem(private_key), certificate.not_valid_after_utc)
 
 
 def private_key_pem(private_key: ec.EllipticCurvePrivateKey) -> bytes:

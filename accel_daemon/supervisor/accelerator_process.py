@@ -18,6 +18,7 @@ from accel_daemon.faults.board import FaultBoard, Place
 from accel_daemon.home import AcceleratorFolders, make_private_folder
 from accel_daemon.launch_order import AuditedDecision, HolderPolicies, LaunchOrder, Notice, Report
 from accel_daemon.pki.authority import Authority, issue_leaf
+from accel_daemon.sandbox.levels import Level, level_in
 from accel_daemon.supervisor import life_cycle, tenancy
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
 from accel_daemon.supervisor.addresses import alternative_names, endpoint
@@ -56,6 +57,7 @@ class Placement:
         listen_host: address to listen on.
         advertised_host: host that clients are told.
         port: where to listen; 0 lets the system choose once.
+        sandbox: what its process has to be confined by.
     """
 
     accelerator_id: str
@@ -65,6 +67,7 @@ class Placement:
     listen_host: str
     advertised_host: str
     port: int = 0
+    sandbox: Level = Level.STRICT
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class AcceleratorProcess:
         restarts: how often its process was started again.
         port: where it listens; 0 until it was ready for the first time.
         pid: of the running process, else None.
+        sandbox: what confines the running process, as it says itself; "" while none is ready.
         holders: who holds its tickets.
         on_decision: takes what the process's gate decided.
     """
@@ -102,6 +106,7 @@ class AcceleratorProcess:
         self.state = State.STARTING
         self.tenancy = Tenancy()
         self.counters: dict[str, int] = {}
+        self.sandbox = ""
         self.restarts = 0
         self.port = placement.port
         self.holders = TicketHolders()
@@ -301,7 +306,13 @@ class AcceleratorProcess:
             self._report_failure(f"it listens on port {report.port} instead of {self.port}")
             self._spawn(self._end(process))
             return
-        self.port = report.port
+        if self.placement.sandbox is Level.STRICT and level_in(report.sandbox) is not Level.STRICT:
+            self._report_failure(
+                "its sandbox is not strict, which may be an older version's defect"
+            )
+            self._spawn(self._end(process))
+            return
+        self.port, self.sandbox = report.port, report.sandbox
         self._ready_at = self._clock()
         self._note_counters(report.counters)
         self._apply(Event.REPORTED_READY)
@@ -328,7 +339,7 @@ class AcceleratorProcess:
 
     def _exited(self, how: str) -> None:
         by_itself = self.state not in (State.RESTARTING, State.DRAINING)
-        self._process, self.counters = None, {}
+        self._process, self.counters, self.sandbox = None, {}, ""
         if by_itself:
             healthy = 0.0 if self._ready_at is None else self._clock() - self._ready_at
             self._failures = life_cycle.failures_after_exit(self._failures, healthy)
@@ -416,6 +427,9 @@ class AcceleratorProcess:
             store=str(place.folders.store),
             engine=place.spec.engine,
             paced=place.spec.paced,
+            scratch=str(place.folders.scratch),
+            sandbox=place.sandbox.value,
+            allowed_ops=dict(place.spec.allowed_ops),
         )
 
     def _standing_orders(self) -> bytes:

@@ -28,12 +28,14 @@ class AcceleratorSpec:
         engine: what executes its graphs, one of ENGINES.
         python: the interpreter that runs its process.
         paced: whether runs take as long as the type's published throughput would have them.
+        allowed_ops: ops admitted beside those that always are, each with the operator's reason.
     """
 
     type: str = HOST_TYPE
     engine: str = DEFAULT_ENGINE
     python: str = field(default=sys.executable)
     paced: bool = False
+    allowed_ops: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_accelerator(text: str) -> AcceleratorSpec:

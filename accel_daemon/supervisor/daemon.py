@@ -39,6 +39,8 @@ from accel_daemon.iam.tickets import TicketSigner
 from accel_daemon.launch_order import AuditedDecision
 from accel_daemon.pki.authority import Authority
 from accel_daemon.pki.files import load_or_create_authority
+from accel_daemon.sandbox.enter import default_level
+from accel_daemon.sandbox.levels import Level
 from accel_daemon.supervisor.accelerator_process import AcceleratorProcess, Trust
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
 from accel_daemon.supervisor.addresses import advertised_host, endpoint
@@ -82,6 +84,7 @@ class DaemonOptions:
         accelerators: one process each.
         ready_file: gets JSON when everything accepts requests.
         launcher: where the processes run.
+        sandbox: what has to confine them.
         allow_faults: whether faults on demand are taken; never in production.
     """
 
@@ -94,6 +97,7 @@ class DaemonOptions:
     accelerators: tuple[AcceleratorSpec, ...] = (AcceleratorSpec(),)
     ready_file: Path | None = None
     launcher: Launcher = field(default_factory=LocalLauncher)
+    sandbox: Level = field(default_factory=default_level)
     allow_faults: bool = False
 
 
@@ -177,7 +181,9 @@ def _prepare(options: DaemonOptions) -> _Daemon:
     faults = FaultBoard() if options.allow_faults else None
     if faults is not None:
         LOG.warning("faults on demand are allowed: this daemon is for tests only")
-    fleet = build_fleet(home, options.accelerators, listening, trust, options.launcher, faults)
+    fleet = build_fleet(
+        home, options.accelerators, listening, trust, options.launcher, faults, options.sandbox
+    )
     throttles = [_audited_accelerator(one) for one in fleet.accelerators]
     sessions = load_or_create_session_key(home.session_key)
     daemon = _Daemon(options, authority, store, identities, tickets, sessions, fleet, faults)

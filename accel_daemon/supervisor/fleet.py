@@ -16,6 +16,7 @@ from pathlib import Path
 
 from accel_daemon.faults.board import FaultBoard
 from accel_daemon.home import Home, make_private_folder, write_private_file
+from accel_daemon.sandbox.levels import Level
 from accel_daemon.supervisor.accelerator_process import AcceleratorProcess, Placement, Trust
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
 from accel_daemon.supervisor.launcher import Launcher
@@ -90,6 +91,7 @@ def build_fleet(
     trust: Trust,
     launcher: Launcher,
     faults: FaultBoard | None = None,
+    sandbox: Level = Level.STRICT,
 ) -> Fleet:
     """A fleet that is not started yet; makes the accelerators' folders.
 
@@ -114,6 +116,7 @@ def build_fleet(
             listen_host=listening.host,
             advertised_host=listening.advertised_host,
             port=listening.first_port + ordinal if listening.first_port else 0,
+            sandbox=sandbox,
         )
         accelerators.append(AcceleratorProcess(placement, trust, launcher, faults=faults))
     return Fleet(tuple(accelerators))

@@ -12,6 +12,7 @@ from accel_daemon.launch_order import AuditedDecision, Report
 
 MAX_COUNTERS = 64
 MAX_MESSAGE_CHARACTERS = 500
+MAX_SANDBOX = 200  # characters
 MAX_AUDITED_CHARACTERS = 200
 _KINDS = ("ready", "status", "failed", "audit")
 _MAX_COUNT = 2**63
@@ -27,7 +28,8 @@ def read_report(line: bytes) -> Report | None:
     if not is_report:
         return None
     decision = None if report.decision is None else _clean(report.decision)
-    return replace(report, message=printable(report.message), decision=decision)
+    sandbox = printable(report.sandbox)[:MAX_SANDBOX]
+    return replace(report, message=printable(report.message), decision=decision, sandbox=sandbox)
 
 
 def printable(text: str) -> str:
@@ -41,6 +43,7 @@ def _is_well_formed(report: Report) -> bool:
         report.kind in _KINDS
         and _is_count(report.port, 65_535)
         and isinstance(report.message, str)
+        and isinstance(report.sandbox, str)
         and isinstance(report.counters, dict)
         and len(report.counters) <= MAX_COUNTERS
         and all(

@@ -167,6 +167,11 @@ class Limits(google.protobuf.message.Message):
     TICKET_CHARACTERS_FIELD_NUMBER: builtins.int
     METADATA_BYTES_FIELD_NUMBER: builtins.int
     STORE_BYTES_FIELD_NUMBER: builtins.int
+    GRAPH_MESSAGES_FIELD_NUMBER: builtins.int
+    GRAPH_NODES_FIELD_NUMBER: builtins.int
+    INLINED_NODES_FIELD_NUMBER: builtins.int
+    FUNCTION_DEPTH_FIELD_NUMBER: builtins.int
+    ATTRIBUTE_BYTES_FIELD_NUMBER: builtins.int
     message_bytes: builtins.int
     """Bytes of one message in either direction."""
     piece_bytes: builtins.int
@@ -197,6 +202,16 @@ class Limits(google.protobuf.message.Message):
     """Bytes of one call's metadata."""
     store_bytes: builtins.int
     """Bytes that one principal's files may take in the store."""
+    graph_messages: builtins.int
+    """Messages in the file of a graph."""
+    graph_nodes: builtins.int
+    """Nodes of what is loaded of a graph, functions included."""
+    inlined_nodes: builtins.int
+    """The same with every call replaced by what it calls."""
+    function_depth: builtins.int
+    """Functions that call each other in a row."""
+    attribute_bytes: builtins.int
+    """Bytes of one node's name, inputs and attributes, constants left out."""
     def __init__(
         self,
         *,
@@ -215,8 +230,13 @@ class Limits(google.protobuf.message.Message):
         ticket_characters: builtins.int = ...,
         metadata_bytes: builtins.int = ...,
         store_bytes: builtins.int = ...,
+        graph_messages: builtins.int = ...,
+        graph_nodes: builtins.int = ...,
+        inlined_nodes: builtins.int = ...,
+        function_depth: builtins.int = ...,
+        attribute_bytes: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["bundle_files", b"bundle_files", "call_bytes", b"call_bytes", "call_tensors", b"call_tensors", "concurrent_runs", b"concurrent_runs", "file_bytes", b"file_bytes", "manifest_bytes", b"manifest_bytes", "message_bytes", b"message_bytes", "metadata_bytes", b"metadata_bytes", "piece_bytes", b"piece_bytes", "queued_runs", b"queued_runs", "store_bytes", b"store_bytes", "streams", b"streams", "tensor_elements", b"tensor_elements", "tensor_rank", b"tensor_rank", "ticket_characters", b"ticket_characters"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attribute_bytes", b"attribute_bytes", "bundle_files", b"bundle_files", "call_bytes", b"call_bytes", "call_tensors", b"call_tensors", "concurrent_runs", b"concurrent_runs", "file_bytes", b"file_bytes", "function_depth", b"function_depth", "graph_messages", b"graph_messages", "graph_nodes", b"graph_nodes", "inlined_nodes", b"inlined_nodes", "manifest_bytes", b"manifest_bytes", "message_bytes", b"message_bytes", "metadata_bytes", b"metadata_bytes", "piece_bytes", b"piece_bytes", "queued_runs", b"queued_runs", "store_bytes", b"store_bytes", "streams", b"streams", "tensor_elements", b"tensor_elements", "tensor_rank", b"tensor_rank", "ticket_characters", b"ticket_characters"]) -> None: ...
 
 global___Limits = Limits
 
@@ -243,6 +263,22 @@ global___GetCapabilitiesRequest = GetCapabilitiesRequest
 class GetCapabilitiesResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class AllowedOpsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     MIN_VERSION_FIELD_NUMBER: builtins.int
     MAX_VERSION_FIELD_NUMBER: builtins.int
     ACCELERATOR_ID_FIELD_NUMBER: builtins.int
@@ -255,6 +291,7 @@ class GetCapabilitiesResponse(google.protobuf.message.Message):
     TERA_FLOPS_16_FIELD_NUMBER: builtins.int
     TERA_FLOPS_32_FIELD_NUMBER: builtins.int
     PACED_FIELD_NUMBER: builtins.int
+    ALLOWED_OPS_FIELD_NUMBER: builtins.int
     min_version: builtins.int
     max_version: builtins.int
     accelerator_id: builtins.str
@@ -262,7 +299,9 @@ class GetCapabilitiesResponse(google.protobuf.message.Message):
     accelerator_type: builtins.str
     """"host", "eia1.medium", …"""
     sandbox: builtins.str
-    """How strongly this process is confined: "none" until a sandbox is in force."""
+    """How strongly this process is confined: "strict", "best-effort" or "off", and in brackets by what.
+    Daemons before there was a sandbox said "none".
+    """
     daemon_version: builtins.str
     """Version of the daemon's software."""
     emulated_memory_bytes: builtins.int
@@ -282,6 +321,10 @@ class GetCapabilitiesResponse(google.protobuf.message.Message):
     def engines(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """What can execute graphs here, for instance "tensorflow 2.21.0"."""
 
+    @property
+    def allowed_ops(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Ops that the operator allows beside those that are always admitted, and why, by name."""
+
     def __init__(
         self,
         *,
@@ -297,9 +340,10 @@ class GetCapabilitiesResponse(google.protobuf.message.Message):
         tera_flops_16: builtins.int = ...,
         tera_flops_32: builtins.int = ...,
         paced: builtins.bool = ...,
+        allowed_ops: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["limits", b"limits"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accelerator_id", b"accelerator_id", "accelerator_type", b"accelerator_type", "daemon_version", b"daemon_version", "emulated_memory_bytes", b"emulated_memory_bytes", "engines", b"engines", "limits", b"limits", "max_version", b"max_version", "min_version", b"min_version", "paced", b"paced", "sandbox", b"sandbox", "tera_flops_16", b"tera_flops_16", "tera_flops_32", b"tera_flops_32"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accelerator_id", b"accelerator_id", "accelerator_type", b"accelerator_type", "allowed_ops", b"allowed_ops", "daemon_version", b"daemon_version", "emulated_memory_bytes", b"emulated_memory_bytes", "engines", b"engines", "limits", b"limits", "max_version", b"max_version", "min_version", b"min_version", "paced", b"paced", "sandbox", b"sandbox", "tera_flops_16", b"tera_flops_16", "tera_flops_32", b"tera_flops_32"]) -> None: ...
 
 global___GetCapabilitiesResponse = GetCapabilitiesResponse
 

@@ -187,13 +187,7 @@ def as_json(result: Result) -> str:
             one.alias: {"absolute": _number(one.absolute), "relative": _number(one.relative)}
             for one in result.differences
         },
-        "emulated": None
-        if result.emulated is None
-        else {
-            "flops_16": result.emulated.flops_16,
-            "flops_32": result.emulated.flops_32,
-            "types_ms": {name: one * 1e3 for name, one in result.emulated.types.items()},
-        },
+        "emulated": None if result.emulated is None else _emulated_document(result.emulated),
         "verdict": {
             "limit": result.verdict.limit,
             "share": result.verdict.share,
@@ -201,6 +195,14 @@ def as_json(result: Result) -> str:
         },
     }
     return json.dumps(document, indent=2, allow_nan=False)
+
+
+def _emulated_document(emulated: Emulated) -> dict[str, object]:
+    return {
+        "flops_16": emulated.flops_16,
+        "flops_32": emulated.flops_32,
+        "types_ms": {name: one * 1e3 for name, one in emulated.types.items()},
+    }
 
 
 def _side_document(side: Side) -> dict[str, Any]:

@@ -17,7 +17,10 @@ from client_runtime.discovery.endpoints import look, nothing_found
 from client_runtime.discovery.listing import Accelerator, list_accelerators
 from client_runtime.discovery.trail import Trail, printable
 
-_HEADINGS = ("ORDINAL", "ID", "TYPE", "MEMORY", "TFLOPS", "STATUS", "ENDPOINT", "FOUND BY")
+_HEADINGS = (
+    *("ORDINAL", "ID", "TYPE", "MEMORY", "TFLOPS", "STATUS", "SANDBOX"),
+    *("ENDPOINT", "FOUND BY"),
+)
 
 
 @click.command("ls")
@@ -55,6 +58,8 @@ def as_table(found: Sequence[Accelerator]) -> str:
             "" if one.memory_bytes is None else bytes_text(one.memory_bytes),
             _throughput(one),
             one.status,
+            # The level; the whole of it is in the JSON.
+            (one.sandbox or "-").partition(" ")[0],
             one.endpoint or one.control,
             one.source,
         )

@@ -34,6 +34,7 @@ class Accelerator:
         tera_flops_16, tera_flops_32: published throughput of the emulated type by float width, in
             10^12 operations a second; None for `host`.
         paced: whether runs take as long as that throughput would have them.
+        sandbox: what confines it, in words that begin with the level; None as above.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Accelerator:
     tera_flops_16: int | None = None
     tera_flops_32: int | None = None
     paced: bool = False
+    sandbox: str | None = None
 
 
 def accelerators(
@@ -112,6 +114,7 @@ def _accelerator(
         tera_flops_16=published.tera_flops_16 if published else None,
         tera_flops_32=published.tera_flops_32 if published else None,
         paced=details.get("paced") is True,
+        sandbox=_text(details["sandbox"]) if details.get("sandbox") else None,
     )
 
 

@@ -15,7 +15,8 @@ from client_runtime.cli.main import cli as accel
 from tests.conftest import ROOT
 
 PROGRAMS: dict[str, click.Command] = {"accel-daemon": cli, "accel": accel}
-DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
+NAMES = ("README.md", "CHANGELOG.md", "SECURITY.md")
+DOCUMENTS = sorted([*(ROOT / name for name in NAMES), *ROOT.glob("docs/**/*.md")])
 
 
 def commands_in(text: str) -> list[list[str]]:
@@ -70,6 +71,15 @@ def test_links_lead_somewhere(document: Path) -> None:
     """Links to files of this repository have a target."""
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text()):
         assert (document.parent / target).exists(), target
+
+
+def test_promises_name_the_tests_that_show_them() -> None:
+    """Each test that the security promises name is there; a bare name stands somewhere in tests."""
+    named = re.findall(r"`((?:tests/|test_)[\w/.]+)`", (ROOT / "SECURITY.md").read_text())
+
+    assert len(named) > 20
+    for name in named:
+        assert (ROOT / name).exists() or any(ROOT.glob(f"tests/**/{name}")), name
 
 
 def test_readme_names_the_test_command_that_ci_runs() -> None:

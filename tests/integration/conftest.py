@@ -20,6 +20,7 @@ from accel_daemon.iam.principals import Principal
 from accel_daemon.iam.tickets import TicketSigner
 from accel_daemon.launch_order import AuditedDecision, HolderPolicies, LaunchOrder, Notice, Report
 from accel_daemon.pki.authority import create_authority, issue_leaf
+from accel_daemon.sandbox.enter import default_level
 from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.transport import channel as channels
 from client_runtime.transport.grants import Grant
@@ -162,6 +163,8 @@ def lone_accelerator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneA
         ticket_public_key_pem=signer.public_key_pem(),
         tenancy=1,
         store=str(folder / "store"),
+        scratch=str(folder / "scratch"),
+        sandbox=default_level().value,
     )
     process = subprocess.Popen(
         [sys.executable, "-m", "accel_daemon.accelerator"],

@@ -103,15 +103,18 @@ def test_less_room_than_before() -> None:
     assert residency.to_evict() == [b"a"]
 
 
-def test_what_can_never_fit_is_refused() -> None:
-    """With both figures; at the capacity it still fits."""
+def test_what_does_not_fit_under_pressure_is_refused() -> None:
+    """With both figures; what fits exactly still fits, and without pressure nothing is refused."""
     residency = Residency(CAPACITY)
-    residency.check_fits(CAPACITY)
+    residency.check_pressure(2**60)
+    residency.set_pressure(CAPACITY - 1)
+    residency.check_pressure(CAPACITY - 1)
     with pytest.raises(ModelError) as caught:
-        residency.check_fits(CAPACITY + 1)
+        residency.check_pressure(CAPACITY)
     assert caught.value.reason == "MODEL_TOO_LARGE"
-    assert caught.value.fields == {"needed_bytes": "101", "limit_bytes": "100"}
-    Residency(None).check_fits(2**60)
+    assert caught.value.fields == {"needed_bytes": "100", "limit_bytes": "99"}
+    residency.set_pressure(None)
+    residency.check_pressure(2**60)
 
 
 class Accounts(RuleBasedStateMachine):

@@ -17,6 +17,21 @@ from accel_protocol.sigv4 import AccessKey
 CONNECT = {"accelerator": 0}
 
 
+@pytest.fixture(scope="module")
+def daemon(
+    tmp_path_factory: pytest.TempPathFactory, tools: Any, interpreter: Path
+) -> Iterator[Any]:
+    """A daemon of this module's own: its accelerators have no other tenants."""
+    home = tmp_path_factory.mktemp("home")
+    two = ["--accelerator", f"host,python={interpreter}"] * 2
+    with tools.running_daemon(home, "--allow-faults", *two) as running:
+        profile = json.loads((home / "client.json").read_text())
+        running.keys["administrator"] = AccessKey(
+            profile["access_key_id"], profile["secret_access_key"]
+        )
+        yield running
+
+
 @pytest.fixture(autouse=True)
 def _clear(daemon: Any) -> Iterator[None]:
     """No fault outlives its test."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from accel_daemon.sandbox.enter import default_level
+
 
 def test_status(daemon: Any, tools: Any) -> None:
     """State, process, endpoint, tenant and counters of each accelerator."""
@@ -29,6 +31,7 @@ def test_status(daemon: Any, tools: Any) -> None:
         "engine": "tensorflow",
         "state": "ready",
         "restarts": 0,
+        "sandbox": f"{default_level().value} (stand-in)",
         "tenancy": 1,
         "principal": "arn:aws:iam::000000000000:user/administrator",
         "counters": {"runs": 42},
@@ -54,7 +57,10 @@ def test_a_crash_shows_and_passes(daemon: Any, tools: Any) -> None:
 def test_healthz(daemon: Any) -> None:
     """Asks for no credentials and tells nothing."""
     answer = daemon.call("GET", "/healthz")
-    assert (answer.status, answer.json()) == (200, {"status": "ok"})
+    assert (answer.status, answer.json()) == (
+        200,
+        {"status": "ok", "sandbox": default_level().value},
+    )
 
 
 def test_describe(daemon: Any) -> None:
@@ -70,6 +76,7 @@ def test_describe(daemon: Any) -> None:
             "ordinal": 1,
             "state": "ready",
             "endpoint": second["endpoint"],
+            "sandbox": f"{default_level().value} (stand-in)",
             "usedMemoryBytes": None,
         }
     ]

@@ -154,7 +154,7 @@ def calling() -> None:
 def test_functions_are_kept_where_they_are_called(tmp_path: Path) -> None:
     """Those behind the fetches, and no others."""
     graph_def = graph_of(calling)
-    part = tensorflow_cut.cut(graph_def, ["x:0"], ["y:0"])
+    part = tensorflow_cut.cut(graph_def, ["x:0"], ["y:0"], lambda _: True)
     kept = {function.signature.name for function in part.library.function}
     assert any("outer" in name for name in kept)
     assert any("inner" in name for name in kept)
@@ -183,10 +183,14 @@ def test_ops_that_are_not_allowed_are_cut_the_same_way() -> None:
         tf.reduce_sum(tf.cast(image, tf.int32), name="y")
 
     graph_def = graph_of(build)
-    part = tensorflow_cut.cut(graph_def, ["image:0"], ["y:0"], lambda op: op != "ReadFile")
+
+    def usable(node: Any) -> bool:
+        return bool(node.op != "ReadFile")
+
+    part = tensorflow_cut.cut(graph_def, ["image:0"], ["y:0"], usable)
     assert {node.op for node in part.node} == {"Placeholder", "Cast", "Const", "Sum"}
     with pytest.raises(tensorflow_cut.UnusableOpError, match="ReadFile"):
-        tensorflow_cut.cut(graph_def, ["file:0"], ["y:0"], lambda op: op != "ReadFile")
+        tensorflow_cut.cut(graph_def, ["file:0"], ["y:0"], usable)
 
 
 def test_colocation_with_what_was_left_out_is_forgotten(tmp_path: Path) -> None:
@@ -266,5 +270,5 @@ def test_loading_leaves_the_caller_s_graph_alone(tmp_path: Path) -> None:
     """The part is a graph of its own, and what was given is not changed."""
     graph_def = graph_of(numbers)
     before = graph_def.SerializeToString(deterministic=True)
-    tensorflow_cut.cut(graph_def, ["scaled:0"], ["total:0"])
+    tensorflow_cut.cut(graph_def, ["scaled:0"], ["total:0"], lambda _: True)
     assert graph_def.SerializeToString(deterministic=True) == before

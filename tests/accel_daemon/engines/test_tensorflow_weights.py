@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accel_daemon.engines.engine import Weights
-from accel_daemon.engines.tensorflow_unused import unused_variables
 from accel_daemon.engines.tensorflow_weights import weigh
 from accel_protocol.manifest import (
     FROZEN_GRAPH,
@@ -123,16 +122,3 @@ def test_damaged_graphs_raise_nothing(
     folder = tmp_path_factory.mktemp("damaged")
     (folder / FROZEN_GRAPH_FILE).write_bytes(bytes(content))
     assert weigh(folder, frozen("y:0")).total >= 0
-
-
-def test_unused_variables_are_found(tmp_path: Path) -> None:
-    """Those that no fetch of the selection reaches."""
-    folder = two_parts(tmp_path / "model")
-    with tf1.Session(graph=tf.Graph()) as session:
-        meta_graph = tf1.saved_model.load(session, ["serve"], str(folder))
-    graph_def = meta_graph.graph_def
-    sizes = {n.name: n.attr["shape"].shape.dim for n in graph_def.node if n.op == "VarHandleOp"}
-    fetch = meta_graph.signature_def["serving_default"].outputs["y"].name
-    unused = list(unused_variables(graph_def, [fetch]))
-    kept = sizes.keys() - set(unused)
-    assert [[dim.size for dim in sizes[name]] for name in kept] == [[1000]]

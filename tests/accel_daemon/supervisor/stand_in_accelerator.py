@@ -39,7 +39,8 @@ def main() -> None:
     listener = listen(order)
     threading.Thread(target=accept, args=(listener,), daemon=True).start()
     shift = 1 if (store / "lie").exists() else 0
-    write(Report("ready", port=listener.getsockname()[1] + shift).to_line())
+    sandbox = "off" if "--open" in flags else f"{order.sandbox} (stand-in)"
+    write(Report("ready", port=listener.getsockname()[1] + shift, sandbox=sandbox).to_line())
     follow(store, is_deaf="--deaf" in flags)
 
 

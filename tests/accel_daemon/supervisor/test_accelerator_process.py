@@ -112,6 +112,7 @@ def test_ready_then_drained(run: Callable[..., Any]) -> None:
         await bench.accelerator.wait_ready()
         assert bench.accelerator.state is State.READY
         assert bench.accelerator.pid == bench.life("started")[0]["pid"]
+        assert bench.accelerator.sandbox == "strict (stand-in)"
 
     assert [one["event"] for one in run(steps)] == ["started", "drain"]
 
@@ -185,7 +186,12 @@ def test_drain_interrupts_back_off(run: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "why"), [("--fail", "the engine is missing"), ("--crash", r"exit status 3")]
+    ("flag", "why"),
+    [
+        ("--fail", "the engine is missing"),
+        ("--crash", r"exit status 3"),
+        ("--open", "its sandbox is not strict"),
+    ],
 )
 def test_first_start_that_fails_says_why(run: Callable[..., Any], flag: str, why: str) -> None:
     """The daemon does not start with an accelerator that cannot."""

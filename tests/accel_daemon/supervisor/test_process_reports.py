@@ -34,7 +34,7 @@ def test_decisions_are_made_fit_for_the_log() -> None:
     "report",
     [
         Report("ready", port=1),
-        Report("ready", port=65_535),
+        Report("ready", port=65_535, sandbox="strict (Landlock 7)"),
         Report("status", counters={"runs": 0, "streams": 2**63}),
         Report("failed", message="no engine"),
         Report("audit", decision=AuditedDecision("arn", "a:B", True, "why", "id", "00")),
@@ -68,6 +68,7 @@ def test_reports_are_read(report: Report) -> None:
         {"kind": "status", "counters": {str(i): i for i in range(MAX_COUNTERS + 1)}},
         {"kind": "failed", "message": 7},
         {"kind": "failed", "more": 7},
+        {"kind": "ready", "port": 1, "sandbox": ["strict"]},
         {"kind": "audit"},
         {"kind": "audit", "decision": {}},
         {"kind": "audit", "decision": "yes"},
@@ -86,6 +87,14 @@ def test_what_is_no_report_is_not_taken_for_one(value: object) -> None:
 def test_any_bytes_are_survived(line: bytes) -> None:
     """Reading never raises."""
     assert read_report(line) is None or line
+
+
+def test_what_it_says_of_its_sandbox_is_one_short_line() -> None:
+    """It ends up in logs and terminals."""
+    report = read_report(Report("ready", port=1, sandbox="strict\n\x1b[2J" + "x" * 400).to_line())
+    assert report is not None
+    assert report.sandbox.startswith("strict ?[2Jx")
+    assert len(report.sandbox) == 200
 
 
 @given(st.text(max_size=3000))

@@ -71,8 +71,8 @@ def test_table() -> None:
     ]
     lines = as_table(rows).splitlines()
     assert {line.index("eia") for line in lines[1:]} == {lines[0].index("ID", 8)}
-    assert lines[1].split() == ["0", ids[0], "host", "Ok", "h:2", "ACCEL_ENDPOINT"]
-    assert lines[2].split()[3:5] == ["?[31m", "https://h:1"]
+    assert lines[1].split() == ["0", ids[0], "host", "Ok", "-", "h:2", "ACCEL_ENDPOINT"]
+    assert lines[2].split()[3:6] == ["?[31m", "-", "https://h:1"]
 
 
 def test_table_of_emulated_types() -> None:

@@ -47,13 +47,17 @@ def test_aws_answer() -> None:
 def test_details() -> None:
     """By id, whatever their order."""
     details = [
-        {"acceleratorId": B, "ordinal": 0, "endpoint": "h:3", "usedMemoryBytes": 5},
+        {
+            **{"acceleratorId": B, "ordinal": 0, "endpoint": "h:3", "usedMemoryBytes": 5},
+            "sandbox": "off",
+        },
         {"acceleratorId": A, "ordinal": 1, "endpoint": "h:2", "usedMemoryBytes": None},
     ]
     answer = {"acceleratorSet": [row(A), row(B)], "acceleratorDetails": details}
     first, second = read_answer(answer, endpoint())
     assert (first.ordinal, first.endpoint, first.used_memory_bytes) == (1, "h:2", None)
     assert (second.ordinal, second.endpoint, second.used_memory_bytes) == (0, "h:3", 5)
+    assert (first.sandbox, second.sandbox) == (None, "off")
 
 
 def test_what_is_published_of_a_type() -> None:

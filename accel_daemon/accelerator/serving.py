@@ -1,0 +1,166 @@
+"""Serves one accelerator until it is told to stop: engine, gate, server and the supervisor's pipes.
+
+Imported by `__main__` once the sandbox is in force, because gRPC and the engine start threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from dataclasses import asdict
+from types import ModuleType
+from typing import BinaryIO, cast
+
+from accel_daemon.accelerator.disturbances import Disturbances
+from accel_daemon.accelerator.gate import Gate
+from accel_daemon.accelerator.server import AcceleratorServer
+from accel_daemon.accelerator.service import AcceleratorService
+from accel_daemon.audit_throttle import AuditThrottle
+from accel_daemon.engines.engine import open_engine
+from accel_daemon.iam.tickets import TicketVerifier
+from accel_daemon.launch_order import (
+    MAX_ORDER_BYTES,
+    AuditedDecision,
+    LaunchOrder,
+    Notice,
+    Report,
+    left_out,
+)
+from accel_daemon.sandbox.enter import seal
+from accel_daemon.sandbox.levels import SandboxReport
+from accel_protocol.limits import Limits
+
+_log = logging.getLogger(__name__)
+_DRAIN_SECONDS = 10.0
+_STATUS_SECONDS = 0.5
+
+
+async def serve(order: LaunchOrder, sandbox: SandboxReport, reports: BinaryIO) -> int:
+    """Serve; gives the exit status.
+
+    Args:
+        order: what to serve, and where.
+        sandbox: what confines this process.
+        reports: where the supervisor reads.
+
+    Raises:
+        ConfigurationError: there is no such engine, or the port cannot be had.
+    """
+    limits = Limits(**order.limits)
+    leave_keras_out()
+    engine = await asyncio.to_thread(open_engine, order.engine, limits, order.allowed_ops)
+    for op, reason in sorted(order.allowed_ops.items()):
+        _log.warning("the operator allows models to use the op %s: %s", op, reason)
+    verifier = TicketVerifier(order.ticket_public_key_pem, order.accelerator_id)
+    gate = Gate(verifier, order.tenancy, limits)
+    service = AcceleratorService(order, engine, limits, gate, sandbox=sandbox.to_text())
+    audit = _audit_throttle(reports)
+    server = AcceleratorServer(order, service, limits, audit.submit)
+    await server.start()
+    seal(sandbox)
+    _report(reports, Report("ready", port=server.port, sandbox=sandbox.to_text()))
+    _log.info("ready on port %d with %s", server.port, engine.version)
+    status = asyncio.create_task(_report_status(service, server.disturbances, reports, audit))
+    await _until_told_to_stop(service, server)
+    await server.drain(_DRAIN_SECONDS)
+    status.cancel()
+    return 0
+
+
+def leave_keras_out() -> None:
+    """Keep TensorFlow from importing Keras, and with it whatever that finds installed.
+
+    TensorFlow does so to the end of its own import, and works without. Graphs need no Keras, and it
+    takes a third of the time until an accelerator is ready, and 80 MB.
+    """
+    for name in ("keras", "tf_keras"):
+        sys.modules.setdefault(name, cast(ModuleType, None))  # as the import statement documents it
+
+
+def _report(reports: BinaryIO, report: Report) -> None:
+    reports.write(report.to_line())
+
+
+def _audit_throttle(reports: BinaryIO) -> AuditThrottle[AuditedDecision]:
+    """Decisions go to the supervisor as they are made, but never so many as to fill the pipe."""
+    return AuditThrottle(
+        write=lambda decision: _report(reports, Report("audit", decision=decision)),
+        summarise=left_out,
+    )
+
+
+async def _report_status(
+    service: AcceleratorService,
+    disturbances: Disturbances | None,
+    reports: BinaryIO,
+    audit: AuditThrottle[AuditedDecision],
+) -> None:
+    """Tell the supervisor the counters whenever they changed, and at once which faults hold."""
+    last: dict[str, int] = {}
+    while True:
+        audit.flush()
+        tenants = service.tenants.values()
+        counters = {
+            **asdict(service.current_counters()),
+            "graphs": sum(len(tenant.graphs.loaded) for tenant in tenants),
+            "memory_bytes": sum(tenant.graphs.memory_bytes for tenant in tenants),
+            "streams": len(service.gate.streams),
+            "calls": service.calls_in_progress,
+            **(disturbances.counters() if disturbances is not None else {}),
+        }
+        if counters != last:
+            _report(reports, Report("status", counters=counters))
+            last = counters
+        await _pause(disturbances)
+
+
+async def _pause(disturbances: Disturbances | None) -> None:
+    if disturbances is None:
+        await asyncio.sleep(_STATUS_SECONDS)
+        return
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(disturbances.changed.wait(), _STATUS_SECONDS)
+    disturbances.changed.clear()
+
+
+async def _until_told_to_stop(service: AcceleratorService, server: AcceleratorServer) -> None:
+    """Follow the supervisor's notices until it orders to drain, goes away, or SIGTERM comes."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    reader = asyncio.StreamReader(limit=MAX_ORDER_BYTES)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
+    notices = asyncio.create_task(_follow_notices(reader, service, server, stop))
+    await stop.wait()
+    notices.cancel()
+
+
+async def _follow_notices(
+    reader: asyncio.StreamReader,
+    service: AcceleratorService,
+    server: AcceleratorServer,
+    stop: asyncio.Event,
+) -> None:
+    try:
+        await _follow_each(reader, service, server)
+    finally:  # Without notices, revocations would be missed: whatever happened, it is over.
+        stop.set()
+
+
+async def _follow_each(
+    reader: asyncio.StreamReader, service: AcceleratorService, server: AcceleratorServer
+) -> None:
+    while line := await reader.readline():
+        notice = Notice.from_line(line)
+        if notice.kind == "revoke":
+            service.gate.revoke((*notice.access_key_ids, *notice.principals))
+        elif notice.kind == "policies" and notice.holder is not None:
+            await service.gate.take_policies(notice.holder)
+        elif notice.kind == "faults":
+            await server.disturb(notice)
+        else:
+            break
