@@ -28,6 +28,7 @@ A message never holds a traceback, a path of the other side, or a secret.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -368,6 +369,10 @@ _STATUS_FALLBACK: Mapping[Status, str] = {
 }
 
 
+# Control characters but tab and newline, marks that turn the direction of writing, surrogates.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
 def row_of(reason: str) -> Row:
     """The table's row for a reason; a reason this version does not know counts as INTERNAL."""
     return REASONS.get(reason) or REASONS["INTERNAL"]
@@ -389,8 +394,17 @@ def from_wire(
     """
     known = reason if reason in REASONS else _reason_of_status(status)
     return row_of(known).exception(
-        message, reason=known, remedy=remedy, request_id=request_id, fields=fields
+        _harmless(message),
+        reason=known,
+        remedy=_harmless(remedy),
+        request_id=_harmless(request_id),
+        fields={_harmless(name): _harmless(value) for name, value in (fields or {}).items()},
     )
+
+
+def _harmless(text: str) -> str:
+    """What a peer wrote, without what a terminal would obey or no encoding could write."""
+    return _OBEYED.sub("?", text)
 
 
 def _reason_of_status(status: int | None) -> str:

@@ -136,7 +136,8 @@ def ending(fresh: Iterable[Disturbance]) -> AcceleratorError | None:
 
 def _read(told: Mapping[str, Any]) -> Disturbance:
     plan = FaultPlan(parse_fault(told["fault"]), str(told["place"]))
-    return Disturbance(str(told["id"]), told["until"], plan)
+    until = None if told["until"] is None else float(told["until"])
+    return Disturbance(str(told["id"]), until, plan)
 
 
 class DisturbanceInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]

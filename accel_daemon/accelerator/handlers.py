@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from accel_daemon.accelerator import run_stream
 from accel_daemon.accelerator.service import AcceleratorService, Tenant
 from accel_daemon.accelerator.visits import Doorkeeper, Visit
-from accel_protocol.errors import AcceleratorError, InternalError
+from accel_protocol.errors import AcceleratorError, InternalError, StreamError
 from accel_protocol.methods import (
     ERROR_METADATA,
     HOT_PATH,
@@ -27,6 +28,7 @@ _log = logging.getLogger(__name__)
 Context = Any  # grpc.aio.ServicerContext, which has no usable types
 Work = Callable[[Visit], Awaitable[Any]]
 Plain = Callable[[Tenant, Any], Awaitable[Any]]
+UNREADABLE = object()
 
 
 def generic_handler(service: AcceleratorService, door: Doorkeeper) -> grpc.GenericRpcHandler:
@@ -39,7 +41,7 @@ def _handler(service: AcceleratorService, door: Doorkeeper, method: Method) -> A
     if method.name == HOT_PATH:
         # Messages stay bytes: `frames` reads them without a copy of the payload.
         return grpc.stream_stream_rpc_method_handler(_run(service, door, method))
-    codec = (method.request.FromString, method.response.SerializeToString)
+    codec = (reader(method), method.response.SerializeToString)
     if method.server_streams:
         return grpc.unary_stream_rpc_method_handler(_load(service, door, method), *codec)
     plain: dict[str, Plain] = {
@@ -59,7 +61,7 @@ def _plain(service: AcceleratorService, door: Doorkeeper, method: Method, answer
     async def handle(request: Any, context: Context) -> Any:
         async def work(visit: Visit) -> Any:
             async with service.admitted(visit, _named_graph(request)) as tenant:
-                return await answer(tenant, request)
+                return await answer(tenant, readable(request))
 
         return await refusing(door.visit(method.path, context), context, work)
 
@@ -70,7 +72,7 @@ def _load(service: AcceleratorService, door: Doorkeeper, method: Method) -> Any:
     async def handle(request: Any, context: Context) -> None:
         async def work(visit: Visit) -> None:
             async with service.admitted(visit, _named_graph(request)) as tenant:
-                async for response in service.load(tenant, request):
+                async for response in service.load(tenant, readable(request)):
                     await context.write(response)
 
         await refusing(door.visit(method.path, context), context, work)
@@ -88,6 +90,38 @@ def _run(service: AcceleratorService, door: Doorkeeper, method: Method) -> Any:
         await refusing(door.visit(method.path, context), context, work)
 
     return handle
+
+
+def reader(method: Method) -> Callable[[bytes], Any]:
+    """Reads a method's request.
+
+    What is no message becomes UNREADABLE: gRPC itself would log a traceback for it, of anyone at
+    all, since it reads requests before the gate is asked.
+    """
+
+    def read(data: bytes) -> Any:
+        try:
+            return method.request.FromString(data)
+        except DecodeError:
+            return UNREADABLE
+
+    return read
+
+
+def readable(request: Any) -> Any:
+    """A request as it was read, or all that come on a stream.
+
+    Raises:
+        StreamError: it is no message; for a stream, when it is its turn.
+    """
+    if request is UNREADABLE:
+        raise StreamError("The request cannot be read.")
+    return _each_readable(request) if isinstance(request, AsyncIterable) else request
+
+
+async def _each_readable(requests: AsyncIterable[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield readable(request)
 
 
 def _named_graph(request: Any) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape
@@ -17,6 +18,8 @@ NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 CODE = "code"
 
 Members = Mapping[str, "str | Members"]
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _CODES: Mapping[str, str] = {
     "ACCESS_DENIED": "AccessDenied",
@@ -85,8 +88,13 @@ def _xml(document: Members) -> str:
     return f'<{name} xmlns="{NAMESPACE}">{_elements(members)}</{name}>\n'
 
 
+def _text(value: str) -> str:
+    """A text as XML: what XML has no form for may stand in what a caller sent."""
+    return escape(_NOT_XML.sub("?", value))
+
+
 def _elements(members: Members) -> str:
     return "".join(
-        f"<{name}>{escape(value) if isinstance(value, str) else _elements(value)}</{name}>"
+        f"<{name}>{_text(value) if isinstance(value, str) else _elements(value)}</{name}>"
         for name, value in members.items()
     )

@@ -21,6 +21,7 @@ from accel_daemon.control.connect import connect
 from accel_daemon.control.describe import describe_accelerators
 from accel_daemon.control.faults import clear_fault, clear_faults, inject_fault, list_faults
 from accel_daemon.control.gate import MAX_BODY_BYTES, SIGNATURES, gate
+from accel_daemon.control.http_log import LOG as HTTP_LOG
 from accel_daemon.control.metrics import metrics
 from accel_daemon.control.request_audit import STRANGERS, strangers_throttle
 from accel_daemon.control.security_tokens import security_tokens
@@ -128,6 +129,7 @@ async def serving(
     runner = web.AppRunner(
         app,
         access_log=None,
+        logger=HTTP_LOG,
         handle_signals=False,
         keepalive_timeout=idle_seconds,
         max_line_size=MAX_HEADER_LINE_BYTES,

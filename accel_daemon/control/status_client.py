@@ -67,7 +67,7 @@ def _read_profile(path: Path) -> Mapping[str, str]:
         return {name: str(profile[name]) for name in names}
     except FileNotFoundError:
         raise ConfigurationError("No daemon was started in this home yet.") from None
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         raise ConfigurationError(f"{path} is not a complete client profile.") from None
 
 
@@ -89,6 +89,6 @@ def _send(
 def _read_json(data: bytes) -> Mapping[str, Any]:
     try:
         body = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     return body if isinstance(body, dict) else {}

@@ -115,7 +115,8 @@ def _try_key(invitation: Invitation, certificate: bytes) -> int | None:
             answer = grants.call(endpoint, invitation.key, "POST", "/describe-accelerators", b"{}")
         except AccessDeniedError:
             return None
-    return len(answer.get("acceleratorSet", ()))
+    listed = answer.get("acceleratorSet")
+    return len(listed) if isinstance(listed, list) else 0
 
 
 def _anyone() -> ssl.SSLContext:

@@ -98,22 +98,36 @@ def read_answer(answer: Mapping[str, Any], endpoint: Endpoint) -> list[Accelerat
 def _accelerator(
     row: Mapping[str, Any], details: Mapping[str, Any], place: int, endpoint: Endpoint
 ) -> Accelerator:
-    published = published_type(row["acceleratorType"])
+    used = details.get("usedMemoryBytes")
+    kind = _text(row["acceleratorType"])
+    published = published_type(kind)
     return Accelerator(
-        id=row["acceleratorId"],
-        type=row["acceleratorType"],
-        ordinal=details.get("ordinal", place),
-        status=row["acceleratorHealth"]["status"],
+        id=_text(row["acceleratorId"]),
+        type=kind,
+        ordinal=_count(details.get("ordinal", place)),
+        status=_text(row["acceleratorHealth"]["status"]),
         control=endpoint.control,
         source=endpoint.source,
-        endpoint=details.get("endpoint"),
-        used_memory_bytes=details.get("usedMemoryBytes"),
+        endpoint=_text(details["endpoint"]) if details.get("endpoint") else None,
+        used_memory_bytes=None if used is None else _count(used),
         memory_bytes=published.memory_bytes if published else None,
         tera_flops_16=published.tera_flops_16 if published else None,
         tera_flops_32=published.tera_flops_32 if published else None,
-        paced=details.get("paced", False),
-        sandbox=details.get("sandbox") or None,
+        paced=details.get("paced") is True,
+        sandbox=_text(details["sandbox"]) if details.get("sandbox") else None,
     )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        raise TypeError
+    return value
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise TypeError
+    return value
 
 
 def choose_visible(

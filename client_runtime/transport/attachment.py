@@ -258,7 +258,9 @@ class Attachment:
         hint = error.fields.get("retry_after_ms")
         if self._closed or (self._grant is None and hint is None):
             return None  # never reached anything: a wrong address is likelier than a restart
-        return max(pause, int(hint or 0) / 1000)
+        # A peer wrote it: what is no sensible number is no hint.
+        is_number = hint is not None and hint.isascii() and hint.isdecimal() and len(hint) < 10
+        return max(pause, int(hint) / 1000) if hint and is_number else pause
 
     def _detach(self) -> None:
         """Ask for a new grant before the next call; lanes of the old one are not used again."""

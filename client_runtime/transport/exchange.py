@@ -6,6 +6,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError
 
 from accel_protocol import frames, tensors
 from accel_protocol.errors import AcceleratorError, CancelledError, DeadlineError, StreamError
@@ -19,6 +22,7 @@ from client_runtime.transport.lane import Lane
 # What a call's answer may take beyond its time-out before the client stops waiting for it: the
 # accelerator stops the work in time and says so, unless it or the network is gone.
 _GRACE_SECONDS = 1.0
+_Message = TypeVar("_Message", pb.Error, pb.RunResult)
 
 
 @dataclass(frozen=True)
@@ -203,11 +207,11 @@ def _receive(lane: Lane, started: float, outgoing: _Outgoing) -> Answer | Accele
         arrived = time.perf_counter()
         frame = frames.decode(message)
         if frame.error is not None:
-            return from_message(pb.Error.FromString(bytes(frame.error)))
+            return from_message(_read(pb.Error, frame.error))
         if assembly is None:
             if frame.head is None:
                 raise StreamError("An answer does not begin with its result.")
-            result = pb.RunResult.FromString(bytes(frame.head))
+            result = _read(pb.RunResult, frame.head)
             assembly = Assembly(headers_from_wire(result.fetches), DEFAULT_LIMITS)
         if frame.payload is not None and (len(frame.payload) or not assembly.complete):
             assembly.add(frame.payload)
@@ -220,6 +224,14 @@ def _receive(lane: Lane, started: float, outgoing: _Outgoing) -> Answer | Accele
     return Answer(
         fetches, _timing(total, outgoing.seconds, parsing, result.timing), result.repeatable
     )
+
+
+def _read(kind: type[_Message], data: memoryview) -> _Message:
+    try:
+        message: _Message = kind.FromString(bytes(data))
+    except DecodeError:
+        raise StreamError("An answer cannot be read.") from None
+    return message
 
 
 def _timing(total: float, serialize: float, parse: float, far: pb.Timing) -> CallTiming:

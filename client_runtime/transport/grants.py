@@ -13,7 +13,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from accel_protocol import errors, sigv4
-from accel_protocol.errors import ConfigurationError, ConnectionLostError, PeerIdentityError
+from accel_protocol.errors import (
+    AcceleratorError,
+    ConfigurationError,
+    ConnectionLostError,
+    PeerIdentityError,
+)
 from accel_protocol.limits import PROTOCOL_VERSION
 from accel_protocol.sigv4 import AccessKey
 from client_runtime.discovery import visible_devices
@@ -97,15 +102,28 @@ def _grant(
     endpoint: Endpoint, answer: Mapping[str, Any], visible: str | None, started: float
 ) -> Grant:
     chosen = answer["accelerator"]
+    known = Known(_text(chosen["id"]), _whole(chosen["ordinal"]))
     return Grant(
-        accelerator_id=chosen["id"],
-        accelerator_type=chosen["type"],
-        ordinal=_ordinal(endpoint, visible, Known(chosen["id"], chosen["ordinal"])),
-        address=chosen["endpoint"],
-        server_name=chosen["serverName"],
-        ticket=answer["ticket"],
-        renew_at=started + answer["ticketExpiresIn"] * _RENEW_AT,
+        accelerator_id=known.id,
+        accelerator_type=_text(chosen["type"]),
+        ordinal=_ordinal(endpoint, visible, known),
+        address=_text(chosen["endpoint"]),
+        server_name=_text(chosen["serverName"]),
+        ticket=_text(answer["ticket"]),
+        renew_at=started + _whole(answer["ticketExpiresIn"]) * _RENEW_AT,
     )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        raise TypeError
+    return value
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
+        raise TypeError
+    return value
 
 
 def _ordinal(endpoint: Endpoint, visible: str | None, chosen: Known) -> int:
@@ -135,12 +153,17 @@ def call(endpoint: Endpoint, key: AccessKey, method: str, path: str, body: bytes
     status, answer = _exchange(endpoint, method, path, body, {**headers, **signed})
     if status == 200:
         return answer
-    raise errors.from_wire(
+    raise _refusal(status, answer)
+
+
+def _refusal(status: int, answer: Mapping[str, Any]) -> AcceleratorError:
+    fields = answer.get("fields")
+    return errors.from_wire(
         str(answer.get("reason", "")),
         str(answer.get("message", f"The control endpoint answered with status {status}.")),
         remedy=str(answer.get("remedy", "")),
         request_id=str(answer.get("requestId", "")),
-        fields={str(k): str(v) for k, v in (answer.get("fields") or {}).items()},
+        fields={k: str(v) for k, v in fields.items()} if isinstance(fields, dict) else None,
         status=14 if status in (502, 503, 504) else None,
     )
 
@@ -200,7 +223,7 @@ def trusting(ca_file: str | None) -> ssl.SSLContext:
 def _json(data: bytes) -> Any:
     try:
         value = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise _no_daemon()

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from accel_protocol.errors import ConnectionLostError
+from accel_protocol.errors import ConnectionLostError, StreamError
 from accel_protocol.limits import DEFAULT_LIMITS
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime.models.bundle import Bundle
@@ -62,7 +62,14 @@ def _find_missing(channel: grpc.Channel, grant: Grant, bundle: Bundle, left: Lef
     ]
     request = pb.FindMissingRequest(blobs=blobs)
     answer = channels.call(channel, grant, "FindMissing", request, left())
+    sizes = _sizes(bundle)
+    if any(one.committed_bytes > sizes.get(one.sha256, -1) for one in answer.missing):
+        raise StreamError("The accelerator asks for what the model does not have.")
     return list(answer.missing)
+
+
+def _sizes(bundle: Bundle) -> dict[bytes, int]:
+    return {bytes.fromhex(file.sha256): file.size for file in bundle.manifest.files}
 
 
 def _send(
@@ -73,7 +80,7 @@ def _send(
     counted: _Counted,
     left: Left,
 ) -> None:
-    sizes = {bytes.fromhex(file.sha256): file.size for file in bundle.manifest.files}
+    sizes = _sizes(bundle)
     total = sum(sizes[entry.sha256] - entry.committed_bytes for entry in missing)
     with progress("uploading the model", total) as shown:
         requests = _requests(bundle, missing, sizes, shown, counted)

@@ -171,3 +171,12 @@ def test_fields_belong_to_the_error() -> None:
     error = errors.LimitError("Too much.", fields=fields)
     fields["limit"] = "2"
     assert error.fields == {"limit": "1"}
+
+
+def test_what_a_terminal_would_obey_does_not_come_from_a_peer() -> None:
+    """Nor what no encoding can write; lines stay lines."""
+    error = from_wire(
+        "BUSY", "a\x1b[2J\nb\ud800", remedy="\u202ec\t", request_id="\r", fields={"\x9b": "\0é"}
+    )
+    assert (error.message, error.remedy, error.request_id) == ("a?[2J\nb?", "?c\t", "?")
+    assert error.fields == {"?": "?é"}

@@ -47,8 +47,9 @@ def user_of_peer(tables: Iterable[str], peer: Address, here: Address) -> int | N
             fields = line.split()
             if len(fields) < 8 or fields[3] != _ESTABLISHED:
                 continue
-            if (fields[1], fields[2]) in wanted and fields[7].isdecimal():
-                return int(fields[7])
+            user = fields[7]
+            if (fields[1], fields[2]) in wanted and user.isdecimal() and len(user) <= 10:
+                return int(user)
     return None
 
 

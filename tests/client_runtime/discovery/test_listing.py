@@ -102,3 +102,24 @@ def test_hidden(variable: str, attached: tuple[str, ...]) -> None:
     """What is not there, or not attached, cannot be made visible."""
     with pytest.raises(ConfigurationError, match="EI_VISIBLE_DEVICES"):
         visible(variable, *attached)
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"ordinal": "0"},
+        {"ordinal": True},
+        {"endpoint": ["h:2"]},
+        {"endpoint": "h\n:2"},
+        {"usedMemoryBytes": 1e400},
+        {"usedMemoryBytes": -1},
+    ],
+)
+def test_members_of_other_types(details: dict[str, Any]) -> None:
+    """Are not taken for what they should be."""
+    answer = {
+        "acceleratorSet": [row(A)],
+        "acceleratorDetails": [{"acceleratorId": A, **details}],
+    }
+    with pytest.raises(TypeError):
+        read_answer(answer, endpoint())

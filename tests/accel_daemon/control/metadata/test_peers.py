@@ -41,6 +41,7 @@ OURS = row(f"{LOOPBACK}:1F90", f"{LOOPBACK}:A0B1", user="7")
         ([HEAD + row(f"{LOOPBACK}:A0B1", f"{LOOPBACK}:1F90", state="06", user="0")], None),
         ([HEAD + row(f"{LOOPBACK}:A0B1", f"{LOOPBACK}:1F90", state="05", user="0")], None),
         ([HEAD + row(f"{LOOPBACK}:A0B1", f"{LOOPBACK}:1F90", user="x")], None),
+        ([HEAD + row(f"{LOOPBACK}:A0B1", f"{LOOPBACK}:1F90", user="9" * 5000)], None),
         ([HEAD + "   3: cut off\n"], None),
         ([""], None),
         ([], None),

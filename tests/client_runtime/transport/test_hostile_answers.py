@@ -1,0 +1,96 @@
+"""What a client makes of messages that no honest accelerator sends."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from accel_protocol import frames
+from accel_protocol.errors import BusyError, StreamError
+from accel_protocol.manifest import BundleFile, Manifest, Selection
+from accel_protocol.v1 import accelerator_pb2 as pb
+from client_runtime.models.bundle import Bundle
+from client_runtime.transport import exchange, uploading
+from client_runtime.transport.attachment import Attachment
+from client_runtime.transport.lane import Lane
+
+DATA = b"content"
+DIGEST = hashlib.sha256(DATA).digest()
+
+
+class Answering:
+    """A lane on which one message comes back."""
+
+    def __init__(self, message: bytes) -> None:
+        self._message = message
+
+    def send(self, messages: Iterable[bytes]) -> None:
+        """Take the call."""
+        for _ in messages:
+            pass
+
+    def receive(self) -> bytes:
+        """The message."""
+        return self._message
+
+
+@pytest.mark.parametrize(
+    "message", [frames.encode(1, head=b"\xff"), frames.encode(1, error=b"\x0a\x05a")]
+)
+def test_an_answer_that_is_no_message(message: bytes) -> None:
+    """Neither its result nor its error can be read."""
+    call = exchange.Call(bytes(32), {})
+    with pytest.raises(StreamError, match="cannot be read"):
+        exchange.exchange(cast(Lane, Answering(message)), 1, call)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pb.MissingBlob(sha256=bytes(32)),
+        pb.MissingBlob(sha256=b"x"),
+        pb.MissingBlob(sha256=DIGEST, committed_bytes=len(DATA) + 1),
+        pb.MissingBlob(sha256=DIGEST, committed_bytes=2**64 - 1),
+    ],
+)
+def test_a_file_that_the_model_does_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: pb.MissingBlob
+) -> None:
+    """Is asked for, or a part of one that is not there; nothing is sent."""
+    path = tmp_path / "file"
+    path.write_bytes(DATA)
+    file = BundleFile("a", len(DATA), DIGEST.hex())
+    manifest = Manifest("f", (file,), Selection(signature="s"))
+    bundle = Bundle(manifest, manifest.graph_id(), {DIGEST.hex(): path})
+
+    def call(_: object, __: object, name: str, *more: object) -> Any:
+        assert name == "FindMissing"
+        return pb.FindMissingResponse(missing=[asked])
+
+    monkeypatch.setattr(uploading.channels, "call", call)
+    with pytest.raises(StreamError, match="does not have"):
+        uploading.upload(cast(Any, None), cast(Any, None), bundle)
+
+
+@pytest.mark.parametrize(
+    ("hint", "seconds"),
+    [
+        ("200", 0.2),
+        ("", 0.1),
+        ("soon", 0.1),
+        ("-5", 0.1),
+        ("1e9", 0.1),
+        ("٣", 0.1),
+        ("9" * 5000, 0.1),
+    ],
+)
+def test_hints_when_to_come_back(hint: str, seconds: float) -> None:
+    """Those that are no sensible numbers do not count."""
+    attachment = cast(Attachment, SimpleNamespace(_closed=False, _grant=object()))
+    error = BusyError("full", fields={"retry_after_ms": hint})
+    assert Attachment._wait_before_next(attachment, error, 0.1) == seconds
