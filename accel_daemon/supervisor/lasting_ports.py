@@ -1,7 +1,7 @@
 """Free ports that stay free while a process is started again.
 
 A port that the system chooses lies among those that it also gives to outgoing connections, so when
-an accelerator ends, anybody's connection may get it before the accelerator is back. These lie below.
+an accelerator ends, anybody's connection may get it before it is back. These ports lie lower.
 """
 
 from __future__ import annotations

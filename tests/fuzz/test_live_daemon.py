@@ -39,7 +39,7 @@ from tests.fuzz.targets.wire import call_messages, change_stream
 
 pytest.importorskip("tensorflow", reason="the accelerator runs it")
 
-INPUTS = int(os.environ.get("ACCEL_FUZZ_LIVE", "15"))
+INPUTS = int(os.environ.get("ACCEL_FUZZ_LIVE", "3"))
 SECONDS = 0.3
 HTTP = (
     b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
