@@ -3,7 +3,8 @@
 Usage: python -m tests.accel_daemon.engines.without_admission READ WRITE ADDRESS NAME…
 
 Prints one line of JSON for each: its name, and the answer's text or the error's. A test puts the
-process into the sandbox that it wants to try. Nothing but tests can switch admission off.
+process into the sandbox that it wants to try, or has `attempting` called in one that is in there
+already. Nothing but tests can switch admission off.
 """
 
 from __future__ import annotations
@@ -11,29 +12,41 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
 
-def main(read: str, write: str, address: str, *names: str) -> None:
-    """Run some of the corpus."""
+def attempting() -> Callable[[str, str, str, str, float], str]:
+    """A function of a model's name, what to read, write and connect to, and seconds to run.
+
+    It gives the answer's text, or the error's.
+    """
     from accel_daemon.engines import tensorflow_import
     from accel_daemon.engines.engine import open_engine
     from accel_daemon.engines.tensorflow_admission import Policy
     from tests.accel_daemon.engines.hostile_graphs import CORPUS, Target
 
     engine = open_engine("tensorflow")
-    nothing = mock.patch.object(tensorflow_import, "check_names", return_value=None)
-    anything = mock.patch.object(Policy, "refusal", return_value=None)
-    for name in names:
+
+    def attempt(name: str, read: str, write: str, address: str, seconds: float) -> str:
+        nothing = mock.patch.object(tensorflow_import, "check_names", return_value=None)
+        anything = mock.patch.object(Policy, "refusal", return_value=None)
         with tempfile.TemporaryDirectory() as folder, nothing, anything:
             try:
-                target = Target(read, write.replace("{}", str(names.index(name))), address)
-                manifest = CORPUS[name].write(Path(folder), target)
-                graph = engine.load(Path(folder), manifest)
-                answer = str(graph.run({}, 5.0)["y"])
+                manifest = CORPUS[name].write(Path(folder), Target(read, write, address))
+                return str(engine.load(Path(folder), manifest).run({}, seconds)["y"])
             except Exception as error:
-                answer = f"{type(error).__name__}: {error}"
+                return f"{type(error).__name__}: {error}"
+
+    return attempt
+
+
+def main(read: str, write: str, address: str, *names: str) -> None:
+    """Run some of the corpus."""
+    attempt = attempting()
+    for number, name in enumerate(names):
+        answer = attempt(name, read, write.replace("{}", str(number)), address, 5.0)
         sys.stdout.write(json.dumps({"name": name, "answer": answer}) + "\n")
         sys.stdout.flush()
 

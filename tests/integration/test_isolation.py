@@ -1,0 +1,162 @@
+"""Two principals of one accelerator: nothing of one reaches the other, nor whether it was there.
+
+The daemon is a real one. The one principal leaves its traces; then the accelerator is the other's.
+Queues, barriers and files of any scheme (`ram://` too) never come so far: admission refuses them,
+see the corpus of hostile graphs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from accel_daemon.iam.principals import Key
+from accel_protocol.errors import AcceleratorError
+from accel_protocol.manifest import SAVED_MODEL, Selection
+from accel_protocol.v1 import accelerator_pb2 as pb
+from client_runtime import EIPredictor, connect
+from client_runtime.models import bundle as bundles
+from client_runtime.models import saved_model
+from client_runtime.models.bundle import Bundle
+from client_runtime.transport.channel import call
+from client_runtime.transport.grants import Grant
+from client_runtime.transport.uploading import upload
+from tests.conftest import start_daemon, use_home
+from tests.integration.open_stream import Stream
+from tests.integration.realm import Realm
+
+NOBODYS = hashlib.sha256(b"what nobody has").digest()
+HALF = b"half of what is announced"
+v1 = tf.compat.v1
+
+
+@dataclass(frozen=True)
+class Left:
+    """What `good` left on the accelerator, which is `other`'s then."""
+
+    realm: Realm
+    model: Path
+    bundle: Bundle
+    counts: list[tuple[int, int]]
+    grant: Grant
+
+
+def counting(folder: Path) -> Path:
+    """A model with a variable and a table of fixed shared names, and a call changes both."""
+    with v1.Session(graph=tf.Graph()) as session:
+        x = v1.placeholder(tf.int64, [], name="x")
+        variable = v1.get_variable(
+            "shared", [], tf.int64, v1.zeros_initializer(), use_resource=True
+        )
+        table = tf.raw_ops.MutableHashTableV2(
+            key_dtype=tf.int64, value_dtype=tf.int64, shared_name="shared_table"
+        )
+        key = tf.reshape(x, [1])
+        insert = tf.raw_ops.LookupTableInsertV2(table_handle=table, keys=key, values=key)
+        with tf.control_dependencies([insert]):
+            size = tf.raw_ops.LookupTableSizeV2(table_handle=table)
+        outputs = {"count": tf.identity(variable.assign_add(1)), "size": size}
+        session.run(v1.global_variables_initializer())
+        signature = v1.saved_model.predict_signature_def({"x": x}, outputs)
+        builder = v1.saved_model.Builder(str(folder))
+        builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature})
+        builder.save()
+    return folder
+
+
+def count_thrice(
+    monkeypatch: pytest.MonkeyPatch, realm: Realm, key: Key, model: Path
+) -> list[tuple[int, int]]:
+    """What the model answers to a principal, three times."""
+    use_home(monkeypatch, realm.daemon.home)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key.secret_access_key)
+    with connect() as attachment, EIPredictor(model, attachment=attachment) as predictor:
+        answers = [predictor({"x": np.array(number, np.int64)}) for number in (11, 12, 13)]
+    return [(int(one["count"]), int(one["size"])) for one in answers]
+
+
+def bring(realm: Realm, grant: Grant, bundle: Bundle) -> None:
+    """Upload a model and half a file as `good`, who can name both from then on."""
+    with realm.channel(grant) as channel:
+        upload(channel, grant, bundle)
+        whole = pb.LoadRequest(manifest=bundle.manifest.canonical())
+        list(call(channel, grant, "Load", whole))
+        list(call(channel, grant, "Load", pb.LoadRequest(graph_id=bundle.graph_id)))
+        call(channel, grant, "Upload", iter([pb.UploadRequest(blob=half(), data=HALF)]))
+        found = call(channel, grant, "FindMissing", pb.FindMissingRequest(blobs=[half()]))
+        assert found.missing[0].committed_bytes == len(HALF)
+
+
+def half() -> pb.Blob:
+    """A file of which a half is there."""
+    return pb.Blob(sha256=hashlib.sha256(HALF * 2).digest(), size=2 * len(HALF))
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
+    """A daemon with one accelerator, after the one principal and with the other one on it."""
+    os.environ.pop("EI_VISIBLE_DEVICES", None)
+    running = start_daemon(tmp_path_factory.mktemp("realm"), "--port", "0")
+    realm = Realm(running)
+    realm.add_users()
+    model = counting(tmp_path_factory.mktemp("counting") / "model")
+    files = saved_model.bundle_files(model)
+    bundle = bundles.make_bundle(files, SAVED_MODEL, Selection(signature="serving_default"))
+    with pytest.MonkeyPatch.context() as patch:
+        counts = count_thrice(patch, realm, realm.good, model)
+    bring(realm, realm.connect(realm.good), bundle)
+    yield Left(realm, model, bundle, counts, realm.connect(realm.other))
+    assert running.stop() == 0
+
+
+def test_variables_and_tables_begin_anew(left: Left, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same model, and so with equal shared names."""
+    expected = [(1, 1), (2, 2), (3, 3)]
+    assert left.counts == expected
+    assert count_thrice(monkeypatch, left.realm, left.realm.other, left.model) == expected
+
+
+def test_files_of_others_look_like_nobodys(left: Left) -> None:
+    """Whole ones, half ones, and those that never were: all of each is missing."""
+    theirs = [
+        pb.Blob(sha256=bytes.fromhex(f.sha256), size=f.size) for f in left.bundle.manifest.files
+    ]
+    blobs = [*theirs, half(), pb.Blob(sha256=NOBODYS, size=10)]
+    with left.realm.channel(left.grant) as channel:
+        request = pb.FindMissingRequest(blobs=blobs)
+        missing = call(channel, left.grant, "FindMissing", request).missing
+    found = {(one.sha256, one.committed_bytes) for one in missing}
+    assert found == {(one.sha256, 0) for one in blobs}
+
+
+def test_graphs_of_others_cannot_be_loaded_like_nobodys(left: Left) -> None:
+    """The same error, to the word."""
+    errors = []
+    with left.realm.channel(left.grant) as channel:
+        for graph_id in (left.bundle.graph_id, NOBODYS):
+            with pytest.raises(AcceleratorError) as caught:
+                list(call(channel, left.grant, "Load", pb.LoadRequest(graph_id=graph_id)))
+            error = caught.value
+            errors.append((error.reason, error.message, error.remedy, error.fields))
+    assert errors[0] == errors[1]
+    assert errors[0][0] == "MODEL_MISSING"
+
+
+def test_graphs_of_others_cannot_be_run_like_nobodys(left: Left) -> None:
+    """On a stream: the same error, to the word."""
+    with left.realm.channel(left.grant) as channel:
+        stream = Stream(channel, left.grant)
+        errors = [stream.call(graph) for graph in (left.bundle.graph_id, NOBODYS)]
+        stream.calls.put(None)
+    for error in errors:
+        assert error.reason == "MODEL_MISSING"
+        error.ClearField("request_id")
+    assert errors[0] == errors[1]
