@@ -23,7 +23,7 @@ from tests.sandbox.conftest import SECRET, Host, Probe, probing
 
 READING = [name for name, one in CORPUS.items() if one.bites == "read"]
 WRITING = [name for name, one in CORPUS.items() if one.bites == "write"]
-# Those that end their process, or keep it for good, come last: the next process has to import TensorFlow again.
+# Those that end or hold their process come last: the next one has to import TensorFlow again.
 LAST = ["Abort", "Unstage", "SleepOp", "DebugIdentity to a connection"]
 EVERY = [*(name for name in CORPUS if name not in LAST), *LAST]
 CONNECTING = ["RegisterDataset"]
