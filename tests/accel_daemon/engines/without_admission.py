@@ -25,7 +25,8 @@ def attempting() -> Callable[[str, str, str, str, float], str]:
     from accel_daemon.engines import tensorflow_import
     from accel_daemon.engines.engine import open_engine
     from accel_daemon.engines.tensorflow_admission import Policy
-    from tests.accel_daemon.engines.hostile_graphs import CORPUS, Target
+    from tests.accel_daemon.engines.hostile_graphs import CORPUS
+    from tests.accel_daemon.engines.hostile_ops import Target
 
     engine = open_engine("tensorflow")
 
