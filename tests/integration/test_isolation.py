@@ -31,6 +31,7 @@ from client_runtime.transport.uploading import upload
 from tests.conftest import start_daemon, use_home
 from tests.integration.open_stream import Stream
 from tests.integration.realm import Realm
+from tests.integration.test_refusals import other_home
 
 NOBODYS = hashlib.sha256(b"what nobody has").digest()
 HALF = b"half of what is announced"
@@ -72,12 +73,11 @@ def counting(folder: Path) -> Path:
 
 
 def count_thrice(
-    monkeypatch: pytest.MonkeyPatch, realm: Realm, key: Key, model: Path
+    monkeypatch: pytest.MonkeyPatch, realm: Realm, key: Key, model: Path, folder: Path
 ) -> list[tuple[int, int]]:
     """What the model answers to a principal, three times."""
-    use_home(monkeypatch, realm.daemon.home)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key.access_key_id)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key.secret_access_key)
+    named = {"access_key_id": key.access_key_id, "secret_access_key": key.secret_access_key}
+    use_home(monkeypatch, other_home(folder, realm.daemon, **named))
     with connect() as attachment, EIPredictor(model, attachment=attachment) as predictor:
         answers = [predictor({"x": np.array(number, np.int64)}) for number in (11, 12, 13)]
     return [(int(one["count"]), int(one["size"])) for one in answers]
@@ -111,17 +111,20 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
     files = saved_model.bundle_files(model)
     bundle = bundles.make_bundle(files, SAVED_MODEL, Selection(signature="serving_default"))
     with pytest.MonkeyPatch.context() as patch:
-        counts = count_thrice(patch, realm, realm.good, model)
+        counts = count_thrice(patch, realm, realm.good, model, model.parent)
     bring(realm, realm.connect(realm.good), bundle)
     yield Left(realm, model, bundle, counts, realm.connect(realm.other))
     assert running.stop() == 0
 
 
-def test_variables_and_tables_begin_anew(left: Left, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_and_tables_begin_anew(
+    left: Left, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """With the same model, and so with equal shared names."""
     expected = [(1, 1), (2, 2), (3, 3)]
     assert left.counts == expected
-    assert count_thrice(monkeypatch, left.realm, left.realm.other, left.model) == expected
+    realm = left.realm
+    assert count_thrice(monkeypatch, realm, realm.other, left.model, tmp_path) == expected
 
 
 def test_files_of_others_look_like_nobodys(left: Left) -> None:
