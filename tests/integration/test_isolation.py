@@ -49,12 +49,12 @@ class Left:
     grant: Grant
 
 
-def counting(folder: Path) -> Path:
+def counting(folder: Path, start: int = 0) -> Path:
     """A model with a variable and a table of fixed shared names, and a call changes both."""
     with v1.Session(graph=tf.Graph()) as session:
         x = v1.placeholder(tf.int64, [], name="x")
         variable = v1.get_variable(
-            "shared", [], tf.int64, v1.zeros_initializer(), use_resource=True
+            "shared", [], tf.int64, v1.constant_initializer(start), use_resource=True
         )
         table = tf.raw_ops.MutableHashTableV2(
             key_dtype=tf.int64, value_dtype=tf.int64, shared_name="shared_table"
@@ -108,7 +108,11 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
     realm = Realm(running)
     realm.add_users()
     model = counting(tmp_path_factory.mktemp("counting") / "model")
-    files = saved_model.bundle_files(model)
+    # None of these files is one of the model that both have.
+    files = saved_model.bundle_files(counting(tmp_path_factory.mktemp("own") / "model", start=5))
+    assert not {p.read_bytes() for p in files.values()} & {
+        p.read_bytes() for p in saved_model.bundle_files(model).values()
+    }
     bundle = bundles.make_bundle(files, SAVED_MODEL, Selection(signature="serving_default"))
     with pytest.MonkeyPatch.context() as patch:
         counts = count_thrice(patch, realm, realm.good, model, model.parent)
