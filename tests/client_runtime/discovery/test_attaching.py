@@ -54,6 +54,7 @@ def test_another_certificate() -> None:
     "pem",
     [b"", b"{}", b"\xff\xfe", PEM[:100], PEM.replace(b"CERTIFICATE", b"PRIVATE KEY"),
      b"-----BEGIN CERTIFICATE-----\n=\n-----END CERTIFICATE-----"],
+    ids=["empty", "json", "binary", "cut", "relabelled", "hollow"],
 )  # fmt: skip
 def test_no_certificate(pem: bytes) -> None:
     """What is none has no fingerprint."""
