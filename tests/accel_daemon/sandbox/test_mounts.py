@@ -16,9 +16,9 @@ def test_open_folders_are_left_alone() -> None:
 
 
 def test_a_closed_folder_shows_only_what_is_needed() -> None:
-    """An interpreter and a home below /root."""
-    found = covers({"/root"}, "/root/.pyenv/3.11", "/root/.accel/d/store", "/usr")
-    assert found == [Cover("/root", ("/root/.pyenv/3.11", "/root/.accel/d/store"))]
+    """An interpreter and a home in a folder that others may not enter."""
+    found = covers({"/closed"}, "/closed/python/3.11", "/closed/.accel/d/store", "/usr")
+    assert found == [Cover("/closed", ("/closed/python/3.11", "/closed/.accel/d/store"))]
 
 
 def test_the_outermost_closed_folder_is_covered() -> None:

@@ -198,26 +198,14 @@ class _NoEngine:
         raise ModelError("There is no engine here.")
 
 
-def service_target(setting: Setting) -> Target:
-    """The requests of all methods but Run, as messages, through `AcceleratorService`.
-
-    A store whose path holds a canary takes the uploads.
-    """
-    signer, loop = TicketSigner.generate(), asyncio.new_event_loop()
-    setting.stack.callback(loop.close)
-    store = setting.folder / "store"
-    order = LaunchOrder(
-        *("eia-" + "a" * 32, "host", "127.0.0.1", 0, CANARY, CANARY),
-        *(signer.public_key_pem(), 1, str(store)),
-    )
-    gate = Gate(TicketVerifier(signer.public_key_pem(), order.accelerator_id), 1, LIMITS)
-    service = AcceleratorService(order, cast(Engine, _NoEngine()), LIMITS, gate)
+def _good_requests() -> list[tuple[str, list[Any]]]:
+    """For each method, requests that nothing is wrong with."""
     data = b"content of a file"
     sha, other = hashlib.sha256(data).digest(), hashlib.sha256(b"").digest()
     blob, empty = pb.Blob(sha256=sha, size=len(data)), pb.Blob(sha256=other, size=0)
     file = BundleFile("saved_model.pb", len(data), sha.hex())
     shown = Manifest(manifest.SAVED_MODEL, (file,), Selection(signature="s")).canonical()
-    seeds: list[tuple[str, list[Any]]] = [
+    return [
         ("GetCapabilities", [pb.GetCapabilitiesRequest(min_version=1, max_version=1)]),
         ("FindMissing", [pb.FindMissingRequest(blobs=[blob, empty])]),
         (
@@ -233,6 +221,23 @@ def service_target(setting: Setting) -> Target:
         ("Unload", [pb.UnloadRequest(graph_id=b"g" * 32)]),
         ("List", [pb.ListRequest()]),
     ]
+
+
+def service_target(setting: Setting) -> Target:
+    """The requests of all methods but Run, as messages, through `AcceleratorService`.
+
+    A store whose path holds a canary takes the uploads.
+    """
+    signer, loop = TicketSigner.generate(), asyncio.new_event_loop()
+    setting.stack.callback(loop.close)
+    store = setting.folder / "store"
+    order = LaunchOrder(
+        *("eia-" + "a" * 32, "host", "127.0.0.1", 0, CANARY, CANARY),
+        *(signer.public_key_pem(), 1, str(store)),
+    )
+    gate = Gate(TicketVerifier(signer.public_key_pem(), order.accelerator_id), 1, LIMITS)
+    service = AcceleratorService(order, cast(Engine, _NoEngine()), LIMITS, gate)
+    seeds = _good_requests()
 
     def make(chance: random.Random) -> tuple[str, list[bytes], int]:
         name, messages = one_of(chance, seeds)
