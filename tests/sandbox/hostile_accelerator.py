@@ -56,7 +56,7 @@ class HostileGraph:
 def main() -> None:
     """Start the accelerator's own program."""
     engine = types.ModuleType("accel_daemon.engines.tensorflow")
-    engine.open_engine = HostileEngine  # type: ignore[attr-defined]
+    engine.open_engine = lambda limits, allowed_ops: HostileEngine()  # type: ignore[attr-defined]
     sys.modules[engine.__name__] = engine
     from accel_daemon.accelerator.__main__ import main as run_accelerator
 
