@@ -110,19 +110,23 @@ class Notice:
     """Supervisor to process.
 
     Attributes:
-        kind: "revoke" ends tickets now; "drain" orders to end; "policies" says what limits tickets.
+        kind: "revoke" ends tickets now; "drain" orders to end; "policies" says what limits tickets;
+            "certificate" replaces the TLS leaf that new connections are shown.
         access_key_ids, principals: whose tickets end ("revoke").
         holder: whose tickets are limited how ("policies").
         faults: all that hold from now on, as `accel_daemon.faults.board` tells them ("faults").
         version: of the faults; the process says which it has taken over ("faults_version").
+        certificate_pem, private_key_pem: the new leaf (and chain) and its key ("certificate").
     """
 
-    kind: Literal["revoke", "drain", "policies", "faults"]
+    kind: Literal["revoke", "drain", "policies", "faults", "certificate"]
     access_key_ids: tuple[str, ...] = ()
     principals: tuple[str, ...] = ()
     holder: HolderPolicies | None = None
     faults: tuple[dict[str, Any], ...] = ()
     version: int = 0
+    certificate_pem: str = ""
+    private_key_pem: str = field(default="", repr=False)
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""
@@ -140,6 +144,8 @@ class Notice:
             holder=None if holder is None else HolderPolicies.from_json(holder),
             faults=tuple(value.get("faults", ())),
             version=value.get("version", 0),
+            certificate_pem=value.get("certificate_pem", ""),
+            private_key_pem=value.get("private_key_pem", ""),
         )
 
 

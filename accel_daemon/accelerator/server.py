@@ -10,6 +10,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from accel_daemon.accelerator.certificates import ShownCertificate
 from accel_daemon.accelerator.disturbances import (
     DisturbanceInterceptor,
     Disturbances,
@@ -24,6 +25,9 @@ from accel_protocol.errors import ConfigurationError
 from accel_protocol.limits import Limits
 from accel_protocol.methods import METHODS, SERVICE
 
+_DRAIN_POLL_SECONDS = 0.05
+# For the answers of calls that have just ended to be sent.
+_LAST_ANSWERS_SECONDS = 0.5
 _HEALTH_SERVICES = ("", SERVICE)
 _OURS = frozenset(method.path for method in METHODS.values())
 _ASK_THEMSELVES = _OURS | {path for path, action in PERMISSIONS.items() if action is PUBLIC}
@@ -93,12 +97,12 @@ class AcceleratorServer:
         self._pruning: asyncio.TimerHandle | None = None
         self._is_serving = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self.certificate = ShownCertificate(order.certificate_pem, order.private_key_pem)
         self.port = self._listen(order)
 
     def _listen(self, order: LaunchOrder) -> int:
-        pair = (order.private_key_pem.encode(), order.certificate_pem.encode())
         try:
-            credentials = grpc.ssl_server_credentials([pair])
+            credentials = self.certificate.credentials()
             address = f"[{order.host}]" if ":" in order.host else order.host
             port: int = self._server.add_secure_port(f"{address}:{order.port}", credentials)
         except (RuntimeError, ValueError) as error:
@@ -144,7 +148,12 @@ class AcceleratorServer:
         self._is_serving = False
         await self._show_health()
         self._streams.end_idle()
-        await self._server.stop(grace)
+        stopping = asyncio.create_task(self._server.stop(grace))
+        while not stopping.done() and (len(self._streams) or self._service.calls_in_progress):
+            await asyncio.wait([stopping], timeout=_DRAIN_POLL_SECONDS)
+        # What goes on now only watches health, which would last for the whole grace.
+        await self._server.stop(min(grace, _LAST_ANSWERS_SECONDS))
+        await stopping
 
     async def _show_health(self) -> None:
         is_ill = self.disturbances is not None and self.disturbances.is_unhealthy

@@ -163,5 +163,8 @@ async def _follow_each(
             await service.gate.take_policies(notice.holder)
         elif notice.kind == "faults":
             await server.disturb(notice)
+        elif notice.kind == "certificate":
+            server.certificate.show(notice.certificate_pem, notice.private_key_pem)
+            _log.info("new connections are shown another certificate")
         else:
             break

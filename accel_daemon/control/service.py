@@ -37,7 +37,8 @@ class ControlService:
         tickets: signs tickets.
         sessions: issues and opens session tokens.
         region: the only region that requests may be signed for.
-        is_ready: whether every accelerator was ready once.
+        is_ready: whether every accelerator was ready once, and the daemon does not end.
+        is_draining: whether the daemon ends, and lets running calls finish.
         now: the present time, aware.
         faults: the faults on demand; None where the operator did not allow any.
         body_seconds: how long a client may take to send a request's body.
@@ -49,6 +50,7 @@ class ControlService:
     region: str
     is_ready: Callable[[], bool]
     now: Callable[[], datetime]
+    is_draining: Callable[[], bool] = lambda: False
     faults: FaultBoard | None = None
     body_seconds: float = 10.0
     refresh_identities: Callable[[], Awaitable[None]] | None = None

@@ -12,13 +12,16 @@ from accel_daemon.supervisor.accelerator_process import AcceleratorProcess
 async def healthz(request: web.Request) -> web.StreamResponse:
     """Whether the daemon accepts Connect: 200, or 503 until every accelerator was ready once.
 
+    While the daemon drains it is 503 as well.
+
     `sandbox` is the level that every accelerator which runs has at least.
     """
     service = request.app[SERVICE]
     if service.is_ready():
         weakest = weakest_level(one.sandbox for one in service.fleet.accelerators)
         return web.json_response({"status": "ok", "sandbox": weakest})
-    return web.json_response({"status": "starting"}, status=503)
+    why = "draining" if service.is_draining() else "starting"
+    return web.json_response({"status": why}, status=503)
 
 
 async def status(request: web.Request) -> web.StreamResponse:

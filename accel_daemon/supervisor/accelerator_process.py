@@ -17,11 +17,12 @@ from datetime import UTC, datetime
 from accel_daemon.faults.board import FaultBoard, Place
 from accel_daemon.home import AcceleratorFolders, make_private_folder
 from accel_daemon.launch_order import AuditedDecision, HolderPolicies, LaunchOrder, Notice, Report
-from accel_daemon.pki.authority import Authority, issue_leaf
+from accel_daemon.pki.authority import Authority, Leaf
 from accel_daemon.sandbox.levels import Level, level_in
 from accel_daemon.supervisor import life_cycle, tenancy
+from accel_daemon.supervisor.accelerator_leaf import is_due, issue_accelerator_leaf
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
-from accel_daemon.supervisor.addresses import alternative_names, endpoint
+from accel_daemon.supervisor.addresses import endpoint
 from accel_daemon.supervisor.lasting_ports import lasting_port
 from accel_daemon.supervisor.launcher import Launcher, RunningProcess
 from accel_daemon.supervisor.life_cycle import Event, State
@@ -37,8 +38,6 @@ TERMINATE_SECONDS = 5.0
 SEND_SECONDS = 5.0
 # For a process to take over which faults hold; one that is busy does so a little later.
 FAULTS_SECONDS = 2.0
-# The key exists only in the process's memory and is replaced at every start.
-CERTIFICATE_DAYS = 397
 # Revocations are told again to a process that starts within the life of the tickets they end.
 _REVOCATION_SECONDS = tenancy.TICKET_SECONDS + 300
 # Change without the tenant doing anything, or with its only looking: whoever watches an accelerator
@@ -122,6 +121,7 @@ class AcceleratorProcess:
         self._failure = ""
         self._ready_at: float | None = None
         self._last_active = clock()
+        self._leaf_issued = datetime.now(UTC)
         self._revoked: dict[tuple[str, str], float] = {}
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -225,6 +225,20 @@ class AcceleratorProcess:
         # A starting process is told about all holders when it is ready.
         if self._process is not None and self.state is not State.STARTING:
             await self._send(self._process, lines)
+
+    async def renew_certificate(self, *, at_once: bool = False) -> None:
+        """Give the running process another leaf when its own is old, or at once.
+
+        One that starts has just got its own.
+        """
+        process = self._process
+        if process is None or self.state is not State.READY:
+            return
+        if at_once or is_due(self._leaf_issued, datetime.now(UTC)):
+            leaf = self._issue_leaf()
+            pair = (leaf.certificate_pem.decode(), leaf.private_key_pem.decode())
+            notice = Notice("certificate", certificate_pem=pair[0], private_key_pem=pair[1])
+            await self._send(process, notice.to_line())
 
     async def drain(self, seconds: float) -> None:
         """End for good: let calls finish for some seconds, then SIGTERM, then SIGKILL."""
@@ -406,15 +420,7 @@ class AcceleratorProcess:
 
     def _order(self) -> LaunchOrder:
         place = self.placement
-        names = alternative_names(place.listen_host, place.advertised_host)
-        leaf = issue_leaf(
-            self._trust.authority,
-            name=self.id,
-            dns_names=names.dns_names,
-            ip_addresses=names.ip_addresses,
-            now=datetime.now(UTC),
-            days=CERTIFICATE_DAYS,
-        )
+        leaf = self._issue_leaf()
         return LaunchOrder(
             accelerator_id=self.id,
             accelerator_type=place.spec.type,
@@ -432,6 +438,13 @@ class AcceleratorProcess:
             sandbox=place.sandbox.value,
             allowed_ops=dict(place.spec.allowed_ops),
         )
+
+    def _issue_leaf(self) -> Leaf:
+        now, place = datetime.now(UTC), self.placement
+        hosts = (place.listen_host, place.advertised_host)
+        leaf = issue_accelerator_leaf(self._trust.authority, self.id, *hosts, now=now)
+        self._leaf_issued = now
+        return leaf
 
     def _standing_orders(self) -> bytes:
         """What a process has to know besides its launch order; empty for nothing."""

@@ -127,6 +127,8 @@ class _Daemon:
     faults: FaultBoard | None = None
     tls: ssl.SSLContext = field(default_factory=server_context)
     is_ready: bool = False
+    is_draining: bool = False
+    renewal: asyncio.Event = field(default_factory=asyncio.Event)
     service: ControlService | None = None
     throttles: list[AuditThrottle[AuditRecord]] = field(default_factory=list)
 
@@ -136,7 +138,7 @@ class _Daemon:
 
 
 async def run_daemon(options: DaemonOptions, stop: asyncio.Event | None = None) -> None:
-    """Run until SIGTERM, SIGINT or `stop`; ends in good order.
+    """Run until SIGTERM, SIGINT or `stop`; ends in good order. SIGHUP renews all certificates.
 
     Raises:
         ConfigurationError: it cannot start; the message says why.
@@ -145,13 +147,9 @@ async def run_daemon(options: DaemonOptions, stop: asyncio.Event | None = None) 
     with _stopping_on_signals(stop), _locked(options.home), _audited(options.home):
         _remove_ready_file(options)
         daemon = _prepare(options)
-        try:
+        with _following(signal.SIGHUP, daemon.renewal):
             await _serve(daemon, stop)
-        finally:
-            _remove_ready_file(options)
-            LOG.info("draining the accelerators")
-            await daemon.fleet.drain(DRAIN_SECONDS)
-            LOG.info("stopped")
+        LOG.info("stopped")
 
 
 def _remove_ready_file(options: DaemonOptions) -> None:
@@ -205,11 +203,22 @@ def _audited_accelerator(accelerator: AcceleratorProcess) -> AuditThrottle[Audit
 async def _serve(daemon: _Daemon, stop: asyncio.Event) -> None:
     async with _endpoints(daemon) as addresses, _background(daemon):
         daemon.fleet.start()
-        if not await _ready_before(daemon.fleet, stop):
-            return
-        daemon.is_ready = True
-        _announce(daemon, addresses)
-        await stop.wait()
+        try:
+            if not await _ready_before(daemon.fleet, stop):
+                return
+            daemon.is_ready = True
+            _announce(daemon, addresses)
+            await stop.wait()
+        finally:
+            # While the endpoints still answer: whoever asks learns why nothing new is taken.
+            await _drain(daemon)
+
+
+async def _drain(daemon: _Daemon) -> None:
+    daemon.is_draining, daemon.is_ready = True, False
+    _remove_ready_file(daemon.options)
+    LOG.info("draining the accelerators")
+    await daemon.fleet.drain(DRAIN_SECONDS)
 
 
 @contextlib.asynccontextmanager
@@ -224,6 +233,7 @@ async def _endpoints(daemon: _Daemon) -> AsyncIterator[_Addresses]:
         sessions=daemon.sessions,
         region=REGION,
         is_ready=lambda: daemon.is_ready,
+        is_draining=lambda: daemon.is_draining,
         now=lambda: datetime.now(UTC),
         faults=daemon.faults,
         tags=tags.get,
@@ -312,12 +322,18 @@ async def _adopt(daemon: _Daemon, identities: Identities) -> None:
 
 
 async def _renew_leaves(daemon: _Daemon) -> None:
+    """Renew certificates once a day, and at once when the operator says so (SIGHUP)."""
     while True:
-        await asyncio.sleep(LEAF_RENEWAL_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(daemon.renewal.wait(), LEAF_RENEWAL_SECONDS)
+        at_once = daemon.renewal.is_set()
+        daemon.renewal.clear()
         try:
             _renew_leaf(daemon)
-        except Exception:  # The old certificate is still good; the next attempt is tomorrow.
-            LOG.exception("the certificate of the control endpoint could not be renewed")
+            await daemon.fleet.renew_certificates(at_once=at_once)
+            LOG.info("certificates: renewed")
+        except Exception:  # The old certificates are still good; the next attempt is tomorrow.
+            LOG.exception("the certificates could not be renewed")
 
 
 def _renew_leaf(daemon: _Daemon) -> None:
@@ -369,15 +385,19 @@ def _announce(daemon: _Daemon, addresses: _Addresses) -> None:
 
 @contextlib.contextmanager
 def _stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
+    with _following(signal.SIGTERM, stop), _following(signal.SIGINT, stop):
+        yield
+
+
+@contextlib.contextmanager
+def _following(number: signal.Signals, event: asyncio.Event) -> Iterator[None]:
+    """Set an event whenever this signal comes."""
     loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    for number in signals:
-        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(number, event.set)
     try:
         yield
     finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
+        loop.remove_signal_handler(number)
 
 
 @contextlib.contextmanager

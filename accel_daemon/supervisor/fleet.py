@@ -67,6 +67,10 @@ class Fleet:
         """Tell all processes which faults hold now."""
         await asyncio.gather(*(one.tell_faults() for one in self.accelerators))
 
+    async def renew_certificates(self, *, at_once: bool = False) -> None:
+        """Give all processes other certificates: those whose own are old, or all at once."""
+        await asyncio.gather(*(one.renew_certificate(at_once=at_once) for one in self.accelerators))
+
     async def drain(self, seconds: float) -> None:
         """End all processes, at the same time."""
         await asyncio.gather(*(one.drain(seconds) for one in self.accelerators))
