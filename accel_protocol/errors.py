@@ -257,6 +257,12 @@ REASONS: Mapping[str, Row] = {
     "MODEL_TOO_LARGE": Row(
         ModelError, Status.FAILED_PRECONDITION, 413, "Use an accelerator type with more memory."
     ),
+    "GRAPH_QUARANTINED": Row(
+        ModelError,
+        Status.FAILED_PRECONDITION,
+        409,
+        "Correct the model; the same one is tried again an hour after it failed last.",
+    ),
     "GRAPH_FAILED": Row(
         GraphError, Status.INVALID_ARGUMENT, 400, "Check shapes and values of the feeds."
     ),

@@ -21,6 +21,7 @@ from accel_daemon.accelerator.graphs import GraphTable, Loaded, resident_bytes
 from accel_daemon.accelerator.run_stream import Call, CallReceiver
 from accel_daemon.accelerator.run_totals import RunTotals
 from accel_daemon.accelerator.store import BundleStore, missing_files, principal_folder
+from accel_daemon.accelerator.vigil import Vigil
 from accel_daemon.accelerator.visits import Visit
 from accel_daemon.engines.engine import Cost, Engine, TensorSpec
 from accel_daemon.iam.tickets import Ticket
@@ -74,6 +75,7 @@ class AcceleratorService:
     calls_in_progress: int = 0
     started: float = field(default_factory=time.monotonic)
     sandbox: str = "off"
+    vigil: Vigil | None = None
     emulation: Emulation | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,7 +103,9 @@ class AcceleratorService:
         if folder not in self.tenants:
             store = BundleStore(Path(self.order.store) / folder, self.limits)
             capacity = int(psutil.virtual_memory().total * _MEMORY_SHARE)
-            graphs = GraphTable(self.engine, store, self.limits, capacity, self.emulation)
+            graphs = GraphTable(
+                self.engine, store, self.limits, capacity, self.emulation, self.vigil
+            )
             self.tenants[folder] = Tenant(store, graphs)
             graphs.set_pressure(self.pressure_bytes)
         return self.tenants[folder]
