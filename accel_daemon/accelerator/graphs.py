@@ -178,7 +178,7 @@ class GraphTable:
         try:
             cost = await self._cost(loaded, call, received)
             ready = time.monotonic()
-            async with self._queue.place(_left(call.timeout, received)):
+            async with self._queue.place(_left(call.timeout, received), call.graph_id):
                 with self._residency.running(self._admit(call.graph_id, cost)):
                     async with self._paced(cost) as pace:
                         left = _left(call.timeout, received)
