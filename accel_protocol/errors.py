@@ -348,6 +348,12 @@ REASONS: Mapping[str, Row] = {
         "The accelerator may have run this call; call again if running it twice does no harm.",
     ),
     "BUSY": Row(BusyError, Status.RESOURCE_EXHAUSTED, 503, "Try again after the hinted delay."),
+    "DISK_FULL": Row(
+        BusyError,
+        Status.RESOURCE_EXHAUSTED,
+        507,
+        "Ask the daemon's operator to free space on the disk of the daemon's home; then try again.",
+    ),
     "DEADLINE_EXCEEDED": Row(
         DeadlineError, Status.DEADLINE_EXCEEDED, 504, "Allow more time, or send less work."
     ),

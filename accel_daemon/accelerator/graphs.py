@@ -125,6 +125,8 @@ class GraphTable:
         self._loading: dict[bytes, asyncio.Task[Loaded]] = {}
         self._load_turn = asyncio.Lock()
         self.loads = 0
+        # Their files are removed for nobody. Asked on threads: `list` of a dict is one step.
+        store.in_use = lambda: frozenset([*list(self._loaded), *list(self._loading)])
 
     @property
     def loaded(self) -> list[Loaded]:
@@ -347,6 +349,7 @@ class GraphTable:
         if loaded is not None:
             loaded.stopped = True
             loaded.graph.close()
+            self._store.touch(graph_id)
             _log.info("unloaded graph %s", graph_id.hex()[:12])
 
     def set_pressure(self, pressure_bytes: int | None) -> None:
