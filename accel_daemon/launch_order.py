@@ -39,6 +39,9 @@ class LaunchOrder:
         scratch: folder that its process may scribble in; by default `scratch` beside the store.
         sandbox: "strict", "best-effort" or "off".
         allowed_ops: ops that the operator allows beside those always admitted, each with a reason.
+        load_seconds, run_seconds: how long an engine may load a graph, or run it, before its
+            process is ended.
+        quarantined: graphs of the tenant that are not tried again, and why, by hexadecimal id.
     """
 
     accelerator_id: str
@@ -57,6 +60,9 @@ class LaunchOrder:
     scratch: str = ""
     sandbox: str = "strict"
     allowed_ops: dict[str, str] = field(default_factory=dict)
+    load_seconds: float = 300.0
+    run_seconds: float = 600.0
+    quarantined: dict[str, str] = field(default_factory=dict)
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""

@@ -257,6 +257,12 @@ REASONS: Mapping[str, Row] = {
     "MODEL_TOO_LARGE": Row(
         ModelError, Status.FAILED_PRECONDITION, 413, "Use an accelerator type with more memory."
     ),
+    "GRAPH_QUARANTINED": Row(
+        ModelError,
+        Status.FAILED_PRECONDITION,
+        409,
+        "Correct the model; the same one is tried again an hour after it failed last.",
+    ),
     "GRAPH_FAILED": Row(
         GraphError, Status.INVALID_ARGUMENT, 400, "Check shapes and values of the feeds."
     ),
@@ -342,6 +348,12 @@ REASONS: Mapping[str, Row] = {
         "The accelerator may have run this call; call again if running it twice does no harm.",
     ),
     "BUSY": Row(BusyError, Status.RESOURCE_EXHAUSTED, 503, "Try again after the hinted delay."),
+    "DISK_FULL": Row(
+        BusyError,
+        Status.RESOURCE_EXHAUSTED,
+        507,
+        "Ask the daemon's operator to free space on the disk of the daemon's home; then try again.",
+    ),
     "DEADLINE_EXCEEDED": Row(
         DeadlineError, Status.DEADLINE_EXCEEDED, 504, "Allow more time, or send less work."
     ),

@@ -14,6 +14,8 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 PROTOCOL_VERSION = 1
+# A chunk or payload below it that does not end its file or call is small: see `Limits`.
+SMALL_BYTES = 64 * KIB
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,13 @@ class Limits:
         function_depth: functions that call each other in a row; TensorFlow recurses into them.
         attribute_bytes: a node's name, inputs and attributes but constants; the largest seen are
             shapes of some KiB.
+        connections: open at one time; each costs a descriptor and some ten KiB of TLS, of anyone.
+        upload_small_chunks: of one Upload; whoever sends pieces never has one. A chunk costs a trip
+            to a thread, however small, so a million of one byte must not be free.
+        run_small_frames: the same for the payload of one call of a Run stream.
+        idle_call_seconds: until the next message of a call that has begun; until then it holds the
+            memory of all that it announced. Networks that are silent for longer are cut.
+        other_calls: in progress at one time, Run streams not counted; each may hold a thread.
     """
 
     message_bytes: int = 4 * MIB
@@ -65,6 +74,11 @@ class Limits:
     inlined_nodes: int = 1_000_000
     function_depth: int = 64
     attribute_bytes: int = 1 * MIB
+    connections: int = 2048
+    upload_small_chunks: int = 1024
+    run_small_frames: int = 1024
+    idle_call_seconds: int = 60
+    other_calls: int = 64
 
     def check(self, name: str, actual: int) -> None:
         """Raise LimitError when `actual` is above the limit called `name`."""

@@ -13,7 +13,7 @@ from client_runtime.models.model import Model
 from client_runtime.transport.attachment import Attachment
 from client_runtime.transport.exchange import Answer, Call, Cancellation
 
-_MISSING_ATTEMPTS = 3
+_MISSING_REPEATS = 3
 
 
 class RemoteModel:
@@ -63,18 +63,20 @@ class RemoteModel:
     ) -> Answer:
         attachment, bundle = self._ready()
         call = Call(bundle.graph_id, feeds, give_up_at, cancellation)
-        for attempt in range(1, _MISSING_ATTEMPTS + 1):
+        missing: ModelMissingError | None = None
+        for _ in range(1 + _MISSING_REPEATS):
             try:
+                if missing is not None:
+                    self._send(attachment, bundle, call)
                 answer = attachment.run(call, repeatable=self._repeatable)
-            except ModelMissingError:
-                # Evicted between loading and running, at worst; never for ever.
-                if attempt == _MISSING_ATTEMPTS:
-                    raise
-                self._send(attachment, bundle, call)
+            except ModelMissingError as error:
+                # Evicted between sending, loading and running, at worst; never for ever.
+                missing = error
             else:
                 self._repeatable = answer.repeatable
                 return answer
-        raise AssertionError("unreachable")
+        assert missing is not None
+        raise missing
 
     def _ready(self) -> tuple[Attachment, Bundle]:
         with self._lock:

@@ -30,7 +30,9 @@ from accel_daemon.accelerator.run_costs import RunCosts
 from accel_daemon.accelerator.run_queue import RunQueue
 from accel_daemon.accelerator.run_stream import Call, Timing
 from accel_daemon.accelerator.store import BundleStore
+from accel_daemon.accelerator.vigil import Vigil
 from accel_daemon.engines.engine import Cost, Engine, Graph, Weights
+from accel_daemon.flight_record import Entry
 from accel_protocol.errors import AcceleratorError, AnswerLostError, CancelledError, DeadlineError
 from accel_protocol.limits import Limits
 from accel_protocol.manifest import Manifest
@@ -99,6 +101,7 @@ class GraphTable:
         limits: bound how many run and wait.
         capacity_bytes: what idle graphs are evicted above, where nothing is emulated.
         emulation: the type that is emulated; None on `host`.
+        vigil: shows the supervisor what the engine does.
     """
 
     def __init__(
@@ -108,7 +111,9 @@ class GraphTable:
         limits: Limits,
         capacity_bytes: int | None = None,
         emulation: Emulation | None = None,
+        vigil: Vigil | None = None,
     ) -> None:
+        self._vigil = vigil or Vigil.in_memory(limits)
         self._engine, self._store, self._emulation = engine, store, emulation
         self._memory = AcceleratorMemory(capacity_bytes, emulation)
         self._residency = self._memory.residency
@@ -120,6 +125,8 @@ class GraphTable:
         self._loading: dict[bytes, asyncio.Task[Loaded]] = {}
         self._load_turn = asyncio.Lock()
         self.loads = 0
+        # Their files are removed for nobody. Asked on threads: `list` of a dict is one step.
+        store.in_use = lambda: frozenset([*list(self._loaded), *list(self._loading)])
 
     @property
     def loaded(self) -> list[Loaded]:
@@ -173,7 +180,7 @@ class GraphTable:
         try:
             cost = await self._cost(loaded, call, received)
             ready = time.monotonic()
-            async with self._queue.place(_left(call.timeout, received)):
+            async with self._queue.place(_left(call.timeout, received), call.graph_id):
                 with self._residency.running(self._admit(call.graph_id, cost)):
                     async with self._paced(cost) as pace:
                         left = _left(call.timeout, received)
@@ -226,12 +233,15 @@ class GraphTable:
     ) -> tuple[dict[str, Array], float]:
         """The fetches, and the seconds inside the engine."""
         loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._threads, _timed, loaded.graph, call.feeds, timeout)
+        timeout = self._vigil.bounded(timeout)
+        entry = self._vigil.run(call.graph_id, timeout)
+        work = loop.run_in_executor(self._threads, _timed, loaded.graph, call.feeds, timeout, entry)
         try:
             if self._emulation is not None:
                 await self._watched(loaded, work, self._emulation)
             return await asyncio.shield(work)
         except asyncio.CancelledError:
+            entry.end_within(_CANCEL_GRACE_SECONDS)
             loop.call_later(_CANCEL_GRACE_SECONDS, self._stop, loaded, work)
             raise
 
@@ -275,6 +285,7 @@ class GraphTable:
     async def _load(self, graph_id: bytes) -> Loaded:
         loop = asyncio.get_running_loop()
         try:
+            self._vigil.check(graph_id)
             self._memory.check_remembered(graph_id)
             async with self._load_turn:
                 bundle = await loop.run_in_executor(self._loader, self._open_bundle, graph_id)
@@ -298,7 +309,8 @@ class GraphTable:
 
     def _load_bundle(self, graph_id: bytes, bundle: _Bundle) -> Loaded:
         before, started = resident_bytes(), time.monotonic()
-        graph = self._engine.load(bundle.folder, bundle.manifest)
+        with self._vigil.load(graph_id).at_work():
+            graph = self._engine.load(bundle.folder, bundle.manifest)
         took, grown = time.monotonic() - started, resident_bytes() - before
         if self._emulation is not None:
             memory = counted_bytes(bundle.weights, grown)
@@ -337,6 +349,7 @@ class GraphTable:
         if loaded is not None:
             loaded.stopped = True
             loaded.graph.close()
+            self._store.touch(graph_id)
             _log.info("unloaded graph %s", graph_id.hex()[:12])
 
     def set_pressure(self, pressure_bytes: int | None) -> None:
@@ -390,11 +403,12 @@ async def _within(work: Coroutine[None, None, _T], timeout: float | None) -> _T:
 
 
 def _timed(
-    graph: Graph, feeds: Mapping[str, Array], timeout: float | None
+    graph: Graph, feeds: Mapping[str, Array], timeout: float, entry: Entry
 ) -> tuple[dict[str, Array], float]:
-    started = time.monotonic()
-    fetches = graph.run(feeds, timeout)
-    return fetches, time.monotonic() - started
+    with entry.at_work():
+        started = time.monotonic()
+        fetches = graph.run(feeds, timeout)
+        return fetches, time.monotonic() - started
 
 
 def _left(timeout: float | None, since: float) -> float | None:

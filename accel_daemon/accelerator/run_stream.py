@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from accel_daemon.engines.engine import Cost
 from accel_protocol import frames, tensors
 from accel_protocol.errors import AcceleratorError, StreamError
-from accel_protocol.limits import Limits
+from accel_protocol.limits import SMALL_BYTES, Limits
 from accel_protocol.payload import Assembly, headers_from_wire
 from accel_protocol.tensors import Array
 from accel_protocol.v1 import accelerator_pb2 as pb
@@ -62,6 +62,12 @@ class CallReceiver:
         self._call_id = 0
         self._start: pb.RunStart | None = None
         self._assembly: Assembly | None = None
+        self._small_frames = 0
+
+    @property
+    def is_midway(self) -> bool:
+        """Whether a call has begun and is not whole."""
+        return self._assembly is not None
 
     def receive(self, message: bytes) -> Call | None:
         """Take one message; the call when this message completed it.
@@ -74,6 +80,7 @@ class CallReceiver:
         assembly = self._begin(frame) if self._assembly is None else self._continue(frame)
         if frame.payload is not None and (len(frame.payload) or not assembly.complete):
             assembly.add(frame.payload)
+            self._count(len(frame.payload), assembly)
         return self._finish(assembly) if assembly.complete else None
 
     def _begin(self, frame: frames.Frame) -> Assembly:
@@ -87,7 +94,13 @@ class CallReceiver:
             raise StreamError("A graph id has 32 bytes.")
         self._call_id, self._start = frame.call_id, start
         self._assembly = Assembly(headers_from_wire(start.feeds), self._limits)
+        self._small_frames = 0
         return self._assembly
+
+    def _count(self, size: int, assembly: Assembly) -> None:
+        if size < SMALL_BYTES and not assembly.complete:
+            self._small_frames += 1
+            self._limits.check("run_small_frames", self._small_frames)
 
     def _continue(self, frame: frames.Frame) -> Assembly:
         assert self._assembly is not None

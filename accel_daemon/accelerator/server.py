@@ -28,6 +28,10 @@ from accel_protocol.methods import METHODS, SERVICE
 _DRAIN_POLL_SECONDS = 0.05
 # For the answers of calls that have just ended to be sent.
 _LAST_ANSWERS_SECONDS = 0.5
+# A TLS handshake takes milliseconds; who connects and says nothing is let go after it.
+_HANDSHAKE_MS = 10_000
+# A connection without calls is closed; clients open another one by themselves.
+_IDLE_CONNECTION_MS = 600_000
 _HEALTH_SERVICES = ("", SERVICE)
 _OURS = frozenset(method.path for method in METHODS.values())
 _ASK_THEMSELVES = _OURS | {path for path, action in PERMISSIONS.items() if action is PUBLIC}
@@ -169,6 +173,9 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", limits.message_bytes),
         ("grpc.max_metadata_size", limits.metadata_bytes),
         ("grpc.max_concurrent_streams", limits.streams),
+        ("grpc.max_allowed_incoming_connections", limits.connections),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ("grpc.max_connection_idle_ms", _IDLE_CONNECTION_MS),
         # With port sharing another process of this user could take part of the connections.
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_permit_without_calls", 1),

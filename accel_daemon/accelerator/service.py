@@ -18,16 +18,25 @@ from accel_daemon.accelerator import run_stream
 from accel_daemon.accelerator.emulation import Emulation, emulation_of
 from accel_daemon.accelerator.gate import Gate
 from accel_daemon.accelerator.graphs import GraphTable, Loaded, resident_bytes
+from accel_daemon.accelerator.punctuality import each_in_time, in_time
 from accel_daemon.accelerator.run_stream import Call, CallReceiver
 from accel_daemon.accelerator.run_totals import RunTotals
 from accel_daemon.accelerator.store import BundleStore, missing_files, principal_folder
+from accel_daemon.accelerator.upload_chunks import UploadChunks
+from accel_daemon.accelerator.vigil import Vigil
 from accel_daemon.accelerator.visits import Visit
 from accel_daemon.engines.engine import Cost, Engine, TensorSpec
 from accel_daemon.iam.tickets import Ticket
 from accel_daemon.launch_order import LaunchOrder
 from accel_daemon.version import VERSION
 from accel_protocol import manifest as manifests
-from accel_protocol.errors import AcceleratorError, InternalError, StreamError, VersionError
+from accel_protocol.errors import (
+    AcceleratorError,
+    BusyError,
+    InternalError,
+    StreamError,
+    VersionError,
+)
 from accel_protocol.limits import PROTOCOL_VERSION, Limits
 from accel_protocol.v1 import accelerator_pb2 as pb
 
@@ -74,6 +83,7 @@ class AcceleratorService:
     calls_in_progress: int = 0
     started: float = field(default_factory=time.monotonic)
     sandbox: str = "off"
+    vigil: Vigil | None = None
     emulation: Emulation | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -85,9 +95,12 @@ class AcceleratorService:
 
         Raises:
             AcceleratorError: see `Visit.admit`.
+            BusyError: too many calls are in progress.
         """
         ticket = await visit.admit(graph_id)
         assert ticket is not None
+        if self.calls_in_progress >= self.limits.other_calls:
+            raise BusyError("Too many calls are in progress.", fields={"retry_after_ms": "1000"})
         self.counters.other_calls += 1
         self.calls_in_progress += 1
         try:
@@ -101,7 +114,9 @@ class AcceleratorService:
         if folder not in self.tenants:
             store = BundleStore(Path(self.order.store) / folder, self.limits)
             capacity = int(psutil.virtual_memory().total * _MEMORY_SHARE)
-            graphs = GraphTable(self.engine, store, self.limits, capacity, self.emulation)
+            graphs = GraphTable(
+                self.engine, store, self.limits, capacity, self.emulation, self.vigil
+            )
             self.tenants[folder] = Tenant(store, graphs)
             graphs.set_pressure(self.pressure_bytes)
         return self.tenants[folder]
@@ -158,8 +173,9 @@ class AcceleratorService:
         """See Upload in the .proto file."""
         stored: list[pb.Blob] = []
         upload = None
+        chunks = UploadChunks(self.limits)
         try:
-            async for request in requests:
+            async for request in each_in_time(requests, self.limits.idle_call_seconds):
                 digest = _digest(request.blob)
                 if upload is None or upload.sha256 != digest:
                     if upload is not None:
@@ -168,7 +184,9 @@ class AcceleratorService:
                         tenant.store.receive, digest, request.blob.size
                     )
                 self.counters.uploaded_bytes += len(request.data)
-                if await asyncio.to_thread(upload.append, request.offset, request.data):
+                whole = await asyncio.to_thread(upload.append, request.offset, request.data)
+                chunks.count(len(request.data), whole)
+                if whole:
                     self.counters.uploaded_files += 1
                     stored.append(request.blob)
                     upload.close()
@@ -218,7 +236,7 @@ class AcceleratorService:
         receiver = CallReceiver(self.limits)
         seen: set[bytes] = set()
         with self.gate.streams.entered(ticket):
-            while (message := await context.read()) is not grpc.aio.EOF:
+            while (message := await self._next(receiver, context)) is not grpc.aio.EOF:
                 self.counters.run_messages_in += 1
                 self.totals.bytes_in += len(message)
                 call = receiver.receive(message)
@@ -229,6 +247,12 @@ class AcceleratorService:
                             self.counters.run_messages_out += 1
                             self.totals.bytes_out += len(answer)
                             await context.write(answer)
+
+    async def _next(self, receiver: CallReceiver, context: Context) -> Any:
+        """The next message; the rest of a call that has begun has to come in time."""
+        if not receiver.is_midway:
+            return await context.read()
+        return await in_time(context.read(), self.limits.idle_call_seconds)
 
     async def _answer(self, tenant: Tenant, call: Call, visit: Visit) -> Iterable[bytes]:
         call_request_id = f"{visit.request_id}-{call.call_id}"

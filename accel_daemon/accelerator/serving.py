@@ -11,6 +11,7 @@ import logging
 import signal
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO, cast
 
@@ -18,8 +19,10 @@ from accel_daemon.accelerator.disturbances import Disturbances
 from accel_daemon.accelerator.gate import Gate
 from accel_daemon.accelerator.server import AcceleratorServer
 from accel_daemon.accelerator.service import AcceleratorService
+from accel_daemon.accelerator.vigil import Vigil, slots
 from accel_daemon.audit_throttle import AuditThrottle
 from accel_daemon.engines.engine import open_engine
+from accel_daemon.flight_record import FILE_NAME, FlightRecorder
 from accel_daemon.iam.tickets import TicketVerifier
 from accel_daemon.launch_order import (
     MAX_ORDER_BYTES,
@@ -56,14 +59,19 @@ async def serve(order: LaunchOrder, sandbox: SandboxReport, reports: BinaryIO) -
         _log.warning("the operator allows models to use the op %s: %s", op, reason)
     verifier = TicketVerifier(order.ticket_public_key_pem, order.accelerator_id)
     gate = Gate(verifier, order.tenancy, limits)
-    service = AcceleratorService(order, engine, limits, gate, sandbox=sandbox.to_text())
+    vigil = open_vigil(order, limits)
+    service = AcceleratorService(
+        order, engine, limits, gate, sandbox=sandbox.to_text(), vigil=vigil
+    )
     audit = _audit_throttle(reports)
     server = AcceleratorServer(order, service, limits, audit.submit)
     await server.start()
     seal(sandbox)
     _report(reports, Report("ready", port=server.port, sandbox=sandbox.to_text()))
     _log.info("ready on port %d with %s", server.port, engine.version)
-    status = asyncio.create_task(_report_status(service, server.disturbances, reports, audit))
+    status = asyncio.create_task(
+        _report_status(service, server.disturbances, reports, audit, vigil.recorder)
+    )
     await _until_told_to_stop(service, server)
     await server.drain(_DRAIN_SECONDS)
     status.cancel()
@@ -78,6 +86,17 @@ def leave_keras_out() -> None:
     """
     for name in ("keras", "tf_keras"):
         sys.modules.setdefault(name, cast(ModuleType, None))  # as the import statement documents it
+
+
+def open_vigil(order: LaunchOrder, limits: Limits) -> Vigil:
+    """What the supervisor watches, in the scratch folder where there is one."""
+    path = Path(order.scratch) / FILE_NAME if order.scratch else None
+    return Vigil(
+        FlightRecorder(path, slots(limits)),
+        order.load_seconds,
+        order.run_seconds,
+        order.quarantined,
+    )
 
 
 def _report(reports: BinaryIO, report: Report) -> None:
@@ -97,10 +116,12 @@ async def _report_status(
     disturbances: Disturbances | None,
     reports: BinaryIO,
     audit: AuditThrottle[AuditedDecision],
+    recorder: FlightRecorder,
 ) -> None:
     """Tell the supervisor the counters whenever they changed, and at once which faults hold."""
     last: dict[str, int] = {}
     while True:
+        recorder.beat()
         audit.flush()
         tenants = service.tenants.values()
         counters = {

@@ -11,21 +11,38 @@ through. A blob gets its place by an atomic rename after its digest was computed
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
-import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
+from accel_daemon.accelerator.blob_upload import BlobUpload
+from accel_daemon.accelerator.disk import (
+    disk_faults,
+    disk_full,
+    free_bytes,
+    is_full,
+    put_in_place,
+)
+from accel_daemon.accelerator.store_contents import StoreFolders, contents, remove
+from accel_daemon.accelerator.store_room import Contents, to_remove
 from accel_protocol import manifest as manifests
-from accel_protocol.errors import BusyError, ModelError, ModelMissingError, StreamError
+from accel_protocol.errors import BusyError, ModelError, ModelMissingError
 from accel_protocol.limits import Limits
 from accel_protocol.manifest import BundleFile, Manifest
+from accel_protocol.private_files import replace_file
 
-_READ_BYTES = 1 << 20
 _RETRY = {"retry_after_ms": "200"}
+# A file that a client was told is here, or has just sent, stays so long for the graph it is for.
+_PROMISE_SECONDS = 600.0
+_Version = tuple[int, int, int]
+_T = TypeVar("_T")
 
 
 def principal_folder(account: str, principal: str) -> str:
@@ -34,23 +51,52 @@ def principal_folder(account: str, principal: str) -> str:
 
 
 class BundleStore:
-    """The files of one principal below `root`, which is made when it is not there."""
+    """The files of one principal below `root`, which is made when it is not there.
 
-    def __init__(self, root: Path, limits: Limits) -> None:
-        self._limits = limits
-        self._blobs = root / "blobs"
-        self._partial = root / "partial"
-        self._manifests = root / "manifests"
-        self._bundles = root / "bundles"
-        for folder in (self._blobs, self._partial, self._manifests, self._bundles):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._verified: set[str] = set()
-        self._arriving: set[str] = set()
+    Args:
+        root: its folder.
+        limits: bound the files.
+        in_use: tells which graphs are loaded or being loaded: their files stay. Asked on threads.
+
+    Raises:
+        BusyError: the disk is full (DISK_FULL). So do all methods that write, and all methods
+            raise InternalError when the disk fails otherwise.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        limits: Limits,
+        in_use: Callable[[], frozenset[bytes]] = frozenset,
+    ) -> None:
+        self._limits, self.in_use = limits, in_use
+        self._folders = StoreFolders(root)
+        self._blobs = self._folders.blobs
+        self._partial = self._folders.partial
+        self._manifests = self._folders.manifests
+        self._bundles = self._folders.bundles
+        with disk_faults():
+            self._folders.make()
+            self._folders.sweep()
+        self._verified: dict[str, _Version] = {}
+        self._arriving: dict[str, int] = {}
+        self._promised: dict[str, float] = {}
+        self._used: dict[str, float] = {}
         self._lock = threading.Lock()
+        # Held while files are removed and while a graph's files are put together.
+        self._room = threading.RLock()
 
     def has(self, sha256: str) -> bool:
         """Whether the whole file is here."""
         return (self._blobs / sha256).is_file()
+
+    def promise(self, sha256: str) -> None:
+        """A client counts on this file for the graph it will load: do not remove it soon."""
+        self._promised[sha256] = time.time()
+
+    def touch(self, graph_id: bytes) -> None:
+        """The graph is used now."""
+        self._used[graph_id.hex()] = time.time()
 
     def committed_bytes(self, sha256: str, size: int) -> int:
         """How many bytes of an unfinished upload of a file of this size are here.
@@ -59,48 +105,106 @@ class BundleStore:
         by a process that ended at the wrong moment, and gets its place; or it is discarded.
         """
         part = self._partial / sha256
-        try:
-            committed = part.stat().st_size
-        except FileNotFoundError:
+        with disk_faults():
+            try:
+                committed = part.stat().st_size
+                if committed < size or sha256 in self._arriving:
+                    return min(committed, size)
+                if committed == size and _sha256(part) == sha256:
+                    put_in_place(part, self._blobs / sha256)
+                    return size
+                part.unlink(missing_ok=True)
+            except FileNotFoundError:
+                pass
             return 0
-        if committed < size or sha256 in self._arriving:
-            return min(committed, size)
-        if committed == size and _sha256(part) == sha256:
-            part.replace(self._blobs / sha256)
-            return size
-        part.unlink(missing_ok=True)
-        return 0
 
     def used_bytes(self) -> int:
         """Bytes of all files, finished or not."""
-        return sum(e.stat().st_size for d in (self._blobs, self._partial) for e in os.scandir(d))
+        with disk_faults():
+            held = contents(self._folders, None)
+        return sum(one.size for files in (held.blobs, held.parts) for one in files.values())
 
     def receive(self, sha256: str, size: int) -> BlobUpload:
-        """Go on with, or begin, the upload of a file.
+        """Go on with, or begin, the upload of a file, after room was made for it.
 
         Raises:
             LimitError: the file, or the store with it, is too large.
-            BusyError: another call uploads the same file at present.
+            BusyError: another call uploads the same file at present; or the disk is full.
         """
         self._limits.check("file_bytes", size)
         committed = self.committed_bytes(sha256, size)
-        self._limits.check("store_bytes", self.used_bytes() - committed + size)
         with self._lock:
             if sha256 in self._arriving:
                 raise BusyError("Another call uploads this file.", fields=_RETRY)
-            self._arriving.add(sha256)
-        part, final = self._partial / sha256, self._blobs / sha256
+            self._arriving[sha256] = size
         try:
-            return BlobUpload(part, final, sha256, size, lambda: self._arriving.discard(sha256))
-        except OSError:
-            self._arriving.discard(sha256)
+            with disk_faults():
+                self._admit(sha256, size - committed)
+                return self._open_upload(sha256, size)
+        except BaseException:
+            self._arriving.pop(sha256, None)
             raise
+
+    def _open_upload(self, sha256: str, size: int) -> BlobUpload:
+        part, final = self._partial / sha256, self._blobs / sha256
+
+        def closed() -> None:
+            self._arriving.pop(sha256, None)
+            if self.has(sha256):
+                self.promise(sha256)
+
+        return BlobUpload(part, final, sha256, size, self._make_room, closed)
+
+    def _admit(self, sha256: str, rest: int) -> None:
+        """Make room for the rest of a file, by the store's limit and by what the disk has."""
+        over = self._counted(sha256) + rest - self._limits.store_bytes
+        if over > 0 and not self._make_room(over):
+            self._limits.check("store_bytes", self._counted(sha256) + rest)
+        lacking = rest - free_bytes(self._partial)
+        if lacking > 0 and not self._make_room(lacking):
+            raise disk_full()
+
+    def _counted(self, sha256: str) -> int:
+        """Bytes of all files; those that arrive beside this one count as announced."""
+        held = contents(self._folders, None)
+        sizes = {name: part.size for name, part in held.parts.items()}
+        announced = {name: size for name, size in self._arriving.copy().items() if name != sha256}
+        return sum(one.size for one in held.blobs.values()) + sum((sizes | announced).values())
+
+    def _make_room(self, wanted_bytes: int) -> bool:
+        """Remove what nobody needs now; False when so many bytes cannot be freed, and none are."""
+        with self._room:
+            removals = to_remove(self._contents(), wanted_bytes)
+            for removal in removals:
+                remove(self._folders, removal)
+                self._used.pop(removal.name, None)
+        return bool(removals)
+
+    def _contents(self) -> Contents:
+        since = time.time() - _PROMISE_SECONDS
+        self._promised = {name: at for name, at in self._promised.copy().items() if at > since}
+        in_use = (graph_id.hex() for graph_id in self.in_use())
+        needed = frozenset([*self._arriving.copy(), *self._promised, *in_use])
+        return contents(self._folders, self._limits, needed, self._used)
+
+    def _with_room(self, write: Callable[[], object], wanted_bytes: int) -> None:
+        """Write something small; once more after room was made, where the disk is full."""
+        with disk_faults():
+            try:
+                write()
+            except OSError as error:
+                if not (is_full(error) and self._make_room(wanted_bytes)):
+                    raise
+                write()
 
     def keep_manifest(self, manifest: Manifest) -> None:
         """Remember a manifest, so that its graph loads again without its client."""
-        path = self._manifests / manifest.graph_id().hex()
-        if not path.exists():
-            _write_atomically(path, manifest.canonical())
+        path, data = self._manifests / manifest.graph_id().hex(), manifest.canonical()
+        self.touch(manifest.graph_id())
+        with suppress(OSError):
+            if path.read_bytes() == data:
+                return
+        self._with_room(lambda: replace_file(path, data), len(data))
 
     def has_manifest(self, graph_id: bytes) -> bool:
         """Whether the graph's manifest is here."""
@@ -115,13 +219,11 @@ class BundleStore:
         if len(graph_id) != hashlib.sha256().digest_size:
             raise _missing()
         path = self._manifests / graph_id.hex()
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            raise _missing() from None
-        if hashlib.sha256(data).digest() != graph_id:
-            path.unlink(missing_ok=True)
-            raise _missing()
+        with disk_faults():
+            data = _readable(path.read_bytes)
+            if data is None or hashlib.sha256(data).digest() != graph_id:
+                path.unlink(missing_ok=True)
+                raise _missing()
         return manifests.parse(data, self._limits)
 
     def bundle(self, manifest: Manifest) -> Path:
@@ -131,77 +233,43 @@ class BundleStore:
             ModelMissingError: a file is missing, or was damaged on disk and has been removed.
             ModelError: the manifest gives a wrong size.
         """
-        # All of them first, so that all that is damaged is gone before the client is asked.
-        undamaged = [self._verify(file) for file in manifest.files]
-        if not all(undamaged):
-            raise _missing()
+        with self._room:
+            with disk_faults():
+                # All of them first, so that all that is damaged is gone before the client is asked.
+                undamaged = [self._verify(file) for file in manifest.files]
+            if not all(undamaged):
+                raise _missing()
+            self.touch(manifest.graph_id())
+            self._with_room(lambda: self._link(manifest), 1)
+            for file in manifest.files:
+                self._promised.pop(file.sha256, None)
+            return self._bundles / manifest.graph_id().hex()
+
+    def _link(self, manifest: Manifest) -> None:
+        """Put the bundle's folder together, or leave none."""
         folder = self._bundles / manifest.graph_id().hex()
         shutil.rmtree(folder, ignore_errors=True)
-        for file in manifest.files:
-            target = folder / file.name
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.link(self._blobs / file.sha256, target)
-        return folder
+        try:
+            for file in manifest.files:
+                target = folder / file.name
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                os.link(self._blobs / file.sha256, target)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def _verify(self, file: BundleFile) -> bool:
         """Whether the file is here and undamaged; a damaged one is removed."""
         path = self._blobs / file.sha256
         if not path.is_file():
             return False
-        if file.sha256 not in self._verified:
-            if _sha256(path) != file.sha256:
-                path.unlink()
+        if self._verified.get(file.sha256) != _version(path):
+            if _readable(lambda: _sha256(path)) != file.sha256:
+                path.unlink(missing_ok=True)
                 return False
-            self._verified.add(file.sha256)
+            self._verified[file.sha256] = _version(path)
         if path.stat().st_size != file.size:
             raise ModelError("The manifest gives a file a size that it does not have.")
-        return True
-
-
-class BlobUpload:
-    """One file while it arrives. `close` it, whole or not; what arrived stays for later."""
-
-    def __init__(
-        self, partial: Path, final: Path, sha256: str, size: int, closed: Callable[[], None]
-    ) -> None:
-        self._partial, self._final = partial, final
-        self.sha256, self._size, self._closed = sha256, size, closed
-        self._digest = hashlib.sha256()
-        if partial.exists():
-            _update_from_file(self._digest, partial)
-        self._stream = partial.open("ab")
-        self._offset = self._stream.tell()
-
-    def close(self) -> None:
-        """Stop receiving."""
-        self._stream.close()
-        self._closed()
-
-    def append(self, offset: int, data: bytes) -> bool:
-        """Take the next chunk; True when the file is whole, verified and in its place.
-
-        Raises:
-            StreamError: a gap, an overlap, an empty chunk, or more bytes than announced.
-            ModelError: the digest is not the announced one (DIGEST_MISMATCH).
-        """
-        if offset != self._offset:
-            raise StreamError(f"A chunk starts at {offset}, and {self._offset} was expected.")
-        if self._offset + len(data) > self._size:
-            raise StreamError(f"A file announced {self._size} bytes and sent more.")
-        if not data and self._size:
-            raise StreamError("A chunk carries no bytes.")
-        self._stream.write(data)
-        self._digest.update(data)
-        self._offset += len(data)
-        return self._offset == self._size and self._finish()
-
-    def _finish(self) -> bool:
-        self._stream.flush()
-        if self._digest.hexdigest() != self.sha256:
-            self._partial.unlink()
-            raise ModelError("A file's content has another digest.", reason="DIGEST_MISMATCH")
-        os.fsync(self._stream.fileno())
-        self._partial.replace(self._final)
         return True
 
 
@@ -215,7 +283,9 @@ def missing_files(store: BundleStore, sizes: Mapping[str, int]) -> list[tuple[st
     missing = []
     for sha256, size in sizes.items():
         committed = 0 if store.has(sha256) else store.committed_bytes(sha256, size)
-        if not store.has(sha256):
+        if store.has(sha256):
+            store.promise(sha256)
+        else:
             missing.append((sha256, committed))
     return missing
 
@@ -224,19 +294,21 @@ def _missing() -> ModelMissingError:
     return ModelMissingError("This accelerator does not hold the graph.")
 
 
-def _update_from_file(digest: hashlib._Hash, path: Path) -> None:
-    with path.open("rb") as stream:
-        while chunk := stream.read(_READ_BYTES):
-            digest.update(chunk)
+def _readable(read: Callable[[], _T]) -> _T | None:
+    """What was read; None where there is no such file, or the disk lost what was in it."""
+    try:
+        return read()
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EIO):
+            raise
+        return None
+
+
+def _version(path: Path) -> _Version:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    # A scratch file of its own, because several threads may write the same thing at once.
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as scratch:
-        scratch.write(data)
-    os.replace(scratch.name, path)

@@ -148,6 +148,22 @@ def cli() -> None:
     "repeated. See docs/admission.md.",
 )
 @click.option(
+    "--load-timeout",
+    type=click.FloatRange(1, 86_400),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long an accelerator may load a model; then its process is ended and started again.",
+)
+@click.option(
+    "--run-timeout",
+    type=click.FloatRange(1, 86_400),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one run may take, whatever its client allows.",
+)
+@click.option(
     "--ready-file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Gets JSON with all addresses when everything accepts requests.",
@@ -165,6 +181,8 @@ def up(
     accelerators: tuple[str, ...],
     sandbox: str | None,
     allowed_ops: tuple[str, ...],
+    load_timeout: float,
+    run_timeout: float,
     ready_file: Path | None,
     allow_faults: bool,
     **metadata: Any,
@@ -176,7 +194,12 @@ def up(
     """
     specs = tuple(parse_accelerator(text) for text in accelerators) or (AcceleratorSpec(),)
     allowed = parse_allowed_ops(allowed_ops)
-    specs = tuple(replace(spec, allowed_ops=allowed) for spec in specs)
+    chosen: dict[str, Any] = {
+        "allowed_ops": allowed,
+        "load_seconds": load_timeout,
+        "run_seconds": run_timeout,
+    }
+    specs = tuple(replace(spec, **chosen) for spec in specs)
     options = DaemonOptions(
         home=_home(),
         host=host,

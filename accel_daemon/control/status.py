@@ -44,5 +44,6 @@ def _row(accelerator: AcceleratorProcess) -> dict[str, object]:
         "sandbox": accelerator.sandbox,
         "tenancy": accelerator.tenancy.number,
         "principal": accelerator.tenancy.principal,
+        "quarantined": accelerator.quarantined(),
         "counters": accelerator.counters,
     }

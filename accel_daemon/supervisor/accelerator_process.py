@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -27,8 +27,11 @@ from accel_daemon.supervisor.lasting_ports import lasting_port
 from accel_daemon.supervisor.launcher import Launcher, RunningProcess
 from accel_daemon.supervisor.life_cycle import Event, State
 from accel_daemon.supervisor.process_reports import printable, read_report
+from accel_daemon.supervisor.strikes import Strikes
 from accel_daemon.supervisor.tenancy import Assignment, Granted, NeedsRestart, Tenancy
 from accel_daemon.supervisor.ticket_holders import TicketHolders
+from accel_daemon.supervisor.watch import blame_for_exit, end_when_it_hangs
+from accel_daemon.supervisor.watchdog import Hang
 from accel_protocol.errors import ConfigurationError
 
 LOG = logging.getLogger("accel.supervisor")
@@ -91,6 +94,7 @@ class AcceleratorProcess:
         pid: of the running process, else None.
         sandbox: what confines the running process, as it says itself; "" while none is ready.
         holders: who holds its tickets.
+        strikes: which graphs have brought its process down.
         on_decision: takes what the process's gate decided.
     """
 
@@ -110,6 +114,7 @@ class AcceleratorProcess:
         self.restarts = 0
         self.port = placement.port
         self.holders = TicketHolders()
+        self.strikes = Strikes()
         self.on_decision: Callable[[AuditedDecision], None] = lambda decision: None
         self._trust = trust
         self._launcher = launcher
@@ -153,6 +158,10 @@ class AcceleratorProcess:
     def endpoint(self) -> str:
         """HOST:PORT that clients use."""
         return endpoint(self.placement.advertised_host, self.port)
+
+    def quarantined(self) -> dict[str, str]:
+        """Why, by id, of each graph of its tenant that is not tried again."""
+        return self.strikes.quarantined(self.tenancy.principal, self._clock())
 
     def start(self) -> None:
         """Start the process and watch over it until `drain`."""
@@ -247,7 +256,8 @@ class AcceleratorProcess:
         self._wake.set()
         if self._process is not None and has_work:
             await self._send(self._process, Notice("drain").to_line())
-            if await self._ends_within(seconds):
+            assert self._life is not None
+            if (await asyncio.wait([self._life], timeout=seconds))[0]:
                 return
         if self._process is not None:
             await self._end(self._process)
@@ -266,6 +276,9 @@ class AcceleratorProcess:
             await self._back_off()
             self.restarts += not self._is_over()
 
+    def _is_ready(self) -> bool:
+        return self.state is State.READY
+
     def _is_over(self) -> bool:
         return self.state is State.STOPPED
 
@@ -281,13 +294,27 @@ class AcceleratorProcess:
         LOG.info("accelerator %s: started as process %d", self.id, process.pid)
         timer = asyncio.get_running_loop().call_later(START_SECONDS, self._give_up, process)
         reader = asyncio.create_task(self._talk(process, order))
+        watch = asyncio.create_task(end_when_it_hangs(process, self._is_ready, self._note_hang))
         try:
             status = await process.wait()
             await asyncio.wait([reader], timeout=1.0)
         finally:
             timer.cancel()
             reader.cancel()
+            watch.cancel()
+        self._strike(blame_for_exit(process, status))
         self._exited(f"ended with exit status {status}")
+
+    def _note_hang(self, hang: Hang) -> None:
+        LOG.error("accelerator %s: %s, and is killed", self.id, hang.why)
+        self._strike(hang.blame)
+
+    def _strike(self, blame: Mapping[bytes, str]) -> None:
+        """Remember which graphs brought the process down."""
+        for graph_id, why in blame.items():
+            LOG.error("accelerator %s: strike for graph %s: %s", self.id, graph_id.hex()[:12], why)
+        if self.tenancy.principal is not None:
+            self.strikes.strike(self.tenancy.principal, blame, self._clock())
 
     async def _talk(self, process: RunningProcess, order: LaunchOrder) -> None:
         await self._send(process, order.to_line())
@@ -405,11 +432,6 @@ class AcceleratorProcess:
             LOG.warning("accelerator %s: did not end, and is killed", self.id)
             process.kill()
 
-    async def _ends_within(self, seconds: float) -> bool:
-        assert self._life is not None
-        done, _ = await asyncio.wait([self._life], timeout=seconds)
-        return bool(done)
-
     async def _send(self, process: RunningProcess, line: bytes) -> None:
         try:
             await asyncio.wait_for(process.send(line), SEND_SECONDS)
@@ -437,6 +459,9 @@ class AcceleratorProcess:
             scratch=str(place.folders.scratch),
             sandbox=place.sandbox.value,
             allowed_ops=dict(place.spec.allowed_ops),
+            load_seconds=place.spec.load_seconds,
+            run_seconds=place.spec.run_seconds,
+            quarantined=self.quarantined(),
         )
 
     def _issue_leaf(self) -> Leaf:

@@ -29,6 +29,7 @@ class AcceleratorSpec:
         python: the interpreter that runs its process.
         paced: whether runs take as long as the type's published throughput would have them.
         allowed_ops: ops admitted beside those that always are, each with the operator's reason.
+        load_seconds, run_seconds: how long loading a graph, or one run, may take.
     """
 
     type: str = HOST_TYPE
@@ -36,6 +37,8 @@ class AcceleratorSpec:
     python: str = field(default=sys.executable)
     paced: bool = False
     allowed_ops: Mapping[str, str] = field(default_factory=dict)
+    load_seconds: float = 300.0
+    run_seconds: float = 600.0
 
 
 def parse_accelerator(text: str) -> AcceleratorSpec:

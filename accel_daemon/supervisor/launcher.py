@@ -19,7 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import psutil
+
 import accel_daemon
+from accel_daemon import flight_record
 
 ACCELERATOR_ARGUMENTS = ("-m", "accel_daemon.accelerator")
 MAX_LINE_BYTES = 65_536
@@ -50,6 +53,12 @@ class RunningProcess(Protocol):
     async def wait(self) -> int:
         """Its exit status, once it has ended."""
 
+    def flight_record(self) -> bytes:
+        """What it has written into its flight record, also after its end; b"" for nothing."""
+
+    def is_stopped(self) -> bool:
+        """Whether a signal has stopped it from outside, as SIGSTOP does."""
+
     def terminate(self) -> None:
         """Ask it to end now."""
 
@@ -73,6 +82,7 @@ class LocalProcess:
     """A child of this process."""
 
     process: asyncio.subprocess.Process
+    scratch: Path
 
     @property
     def pid(self) -> int:
@@ -96,6 +106,17 @@ class LocalProcess:
     async def wait(self) -> int:
         """Its exit status; the negative signal number when a signal ended it."""
         return await self.process.wait()
+
+    def flight_record(self) -> bytes:
+        """From the file in its scratch folder."""
+        return flight_record.read_file(self.scratch / flight_record.FILE_NAME)
+
+    def is_stopped(self) -> bool:
+        """As the system says."""
+        try:
+            return bool(psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED)
+        except psutil.Error:
+            return False
 
     def terminate(self) -> None:
         """Send SIGTERM, to this process only."""
@@ -137,7 +158,7 @@ class LocalLauncher:
             close_fds=True,
             limit=MAX_LINE_BYTES,
         )
-        return LocalProcess(process)
+        return LocalProcess(process, scratch)
 
 
 def child_environment(environment: Mapping[str, str], python: str, scratch: Path) -> dict[str, str]:

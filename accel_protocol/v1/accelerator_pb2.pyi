@@ -172,6 +172,11 @@ class Limits(google.protobuf.message.Message):
     INLINED_NODES_FIELD_NUMBER: builtins.int
     FUNCTION_DEPTH_FIELD_NUMBER: builtins.int
     ATTRIBUTE_BYTES_FIELD_NUMBER: builtins.int
+    CONNECTIONS_FIELD_NUMBER: builtins.int
+    UPLOAD_SMALL_CHUNKS_FIELD_NUMBER: builtins.int
+    RUN_SMALL_FRAMES_FIELD_NUMBER: builtins.int
+    IDLE_CALL_SECONDS_FIELD_NUMBER: builtins.int
+    OTHER_CALLS_FIELD_NUMBER: builtins.int
     message_bytes: builtins.int
     """Bytes of one message in either direction."""
     piece_bytes: builtins.int
@@ -212,6 +217,18 @@ class Limits(google.protobuf.message.Message):
     """Functions that call each other in a row."""
     attribute_bytes: builtins.int
     """Bytes of one node's name, inputs and attributes, constants left out."""
+    connections: builtins.int
+    """Connections open at one time; more are closed as they come."""
+    upload_small_chunks: builtins.int
+    """Chunks of one Upload below 64 KiB, those left out that end their file."""
+    run_small_frames: builtins.int
+    """Payloads of one call of a Run stream below 64 KiB, the last one left out."""
+    idle_call_seconds: builtins.int
+    """Seconds until the next message of an Upload, or of a call of a Run stream that is not whole yet;
+    then DEADLINE_EXCEEDED ends the stream. Between two calls a Run stream may be idle.
+    """
+    other_calls: builtins.int
+    """Calls in progress at one time, Run left out; more are answered BUSY."""
     def __init__(
         self,
         *,
@@ -235,8 +252,13 @@ class Limits(google.protobuf.message.Message):
         inlined_nodes: builtins.int = ...,
         function_depth: builtins.int = ...,
         attribute_bytes: builtins.int = ...,
+        connections: builtins.int = ...,
+        upload_small_chunks: builtins.int = ...,
+        run_small_frames: builtins.int = ...,
+        idle_call_seconds: builtins.int = ...,
+        other_calls: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["attribute_bytes", b"attribute_bytes", "bundle_files", b"bundle_files", "call_bytes", b"call_bytes", "call_tensors", b"call_tensors", "concurrent_runs", b"concurrent_runs", "file_bytes", b"file_bytes", "function_depth", b"function_depth", "graph_messages", b"graph_messages", "graph_nodes", b"graph_nodes", "inlined_nodes", b"inlined_nodes", "manifest_bytes", b"manifest_bytes", "message_bytes", b"message_bytes", "metadata_bytes", b"metadata_bytes", "piece_bytes", b"piece_bytes", "queued_runs", b"queued_runs", "store_bytes", b"store_bytes", "streams", b"streams", "tensor_elements", b"tensor_elements", "tensor_rank", b"tensor_rank", "ticket_characters", b"ticket_characters"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attribute_bytes", b"attribute_bytes", "bundle_files", b"bundle_files", "call_bytes", b"call_bytes", "call_tensors", b"call_tensors", "concurrent_runs", b"concurrent_runs", "connections", b"connections", "file_bytes", b"file_bytes", "function_depth", b"function_depth", "graph_messages", b"graph_messages", "graph_nodes", b"graph_nodes", "idle_call_seconds", b"idle_call_seconds", "inlined_nodes", b"inlined_nodes", "manifest_bytes", b"manifest_bytes", "message_bytes", b"message_bytes", "metadata_bytes", b"metadata_bytes", "other_calls", b"other_calls", "piece_bytes", b"piece_bytes", "queued_runs", b"queued_runs", "run_small_frames", b"run_small_frames", "store_bytes", b"store_bytes", "streams", b"streams", "tensor_elements", b"tensor_elements", "tensor_rank", b"tensor_rank", "ticket_characters", b"ticket_characters", "upload_small_chunks", b"upload_small_chunks"]) -> None: ...
 
 global___Limits = Limits
 

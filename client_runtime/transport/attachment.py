@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -32,18 +31,19 @@ from client_runtime.discovery.credentials import KeySource
 from client_runtime.discovery.endpoints import Endpoint, discover
 from client_runtime.models.bundle import Bundle
 from client_runtime.transport import channel as channels
-from client_runtime.transport import grants, uploading
-from client_runtime.transport.exchange import Answer, Call, exchange
+from client_runtime.transport import grants
+from client_runtime.transport.exchange import Answer, Call, Sending, exchange
 from client_runtime.transport.grants import Grant
 from client_runtime.transport.lane import GrpcLane, Lane
+from client_runtime.transport.retrying import RetryBudget, Ride, renewable
+from client_runtime.transport.uploading import Upload
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _PATIENCE_SECONDS = 60.0
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 2.0
 _RENEW_AGAIN_SECONDS = 15.0
-_RENEWABLE = ("INVALID_TICKET", "TICKET_EXPIRED")
+# Said by an accelerator before it runs anything, or where it stopped what ran.
+_NOT_RUN = ("INVALID_TICKET", "TICKET_REVOKED")
 
 
 class Attachment:
@@ -54,6 +54,7 @@ class Attachment:
         keys: give the access key to sign with; asked whenever a ticket is.
         accelerator: id, ordinal, or None for whichever is free.
         patience: seconds to wait for an accelerator that is restarting or busy.
+        budget: of the retries of all threads together; a full one by default.
     """
 
     def __init__(
@@ -62,9 +63,10 @@ class Attachment:
         keys: KeySource,
         accelerator: str | int | None = None,
         patience: float = _PATIENCE_SECONDS,
+        budget: RetryBudget | None = None,
     ) -> None:
         self._endpoint, self._keys, self._accelerator = endpoint, keys, accelerator
-        self._patience = patience
+        self._patience, self._budget = patience, budget or RetryBudget()
         self._lock = threading.Lock()
         self._idle: list[Lane] = []
         self._grant: Grant | None = None
@@ -101,12 +103,12 @@ class Attachment:
             call: for whose sake, which bounds the time.
         """
         left = call.left if call is not None else lambda: None
-        give_up_at = call.give_up_at if call is not None else None
-        sent = self._patiently(lambda: uploading.upload(*self._reached(), bundle, left), give_up_at)
+        files = Upload(bundle, left)
+        self._patiently(lambda: files.attempt(*self._reached()), call, lambda: files.progress)
         request = pb.LoadRequest(manifest=bundle.manifest.canonical())
-        self._patiently(lambda: self._call("Load", request, left()), give_up_at)
-        _log.info("model %s: %d bytes uploaded", bundle.graph_id.hex()[:12], sent)
-        return sent
+        self._patiently(lambda: self._call("Load", request, left()), call)
+        _log.info("model %s: %d bytes uploaded", bundle.graph_id.hex()[:12], files.sent)
+        return files.sent
 
     def run(self, call: Call, *, repeatable: bool = False) -> Answer:
         """One inference.
@@ -120,15 +122,18 @@ class Attachment:
             DeadlineError, CancelledError: the call's time ran out, or it was cancelled.
             AcceleratorError: refused, failed, or unreachable for longer than `patience`.
         """
-        return self._patiently(lambda: self._run_once(call, repeatable), call.give_up_at)
+        return self._patiently(lambda: self._run_once(call, repeatable), call)
 
     def _run_once(self, call: Call, repeatable: bool) -> Answer:
-        lane = self._take_lane()
+        lane, sending = self._take_lane(), Sending()
         try:
-            answer = exchange(lane, next(self._call_ids), call)
+            answer = exchange(lane, next(self._call_ids), call, sending)
         except (ConnectionLostError, CredentialsError) as error:
             lane.close()
-            if lane.served and not repeatable and error.reason != "TICKET_REVOKED":
+            # What has never been there as a whole cannot have run.
+            unknown = lane.served and sending.whole and error.reason not in _NOT_RUN
+            if unknown and not repeatable:
+                self._detach()
                 raise AnswerLostError(error.message, request_id=error.request_id) from error
             raise
         except BaseException:
@@ -225,42 +230,44 @@ class Attachment:
         channel, grant = self._reached()
         return channels.call(channel, grant, name, request, timeout)
 
-    def _patiently(self, attempt: Callable[[], _T], give_up_at: float | None = None) -> _T:
-        """Attempt until it succeeds, cannot succeed, or patience (or the call's time) ends."""
-        give_up = time.monotonic() + self._patience
-        if give_up_at is not None:
-            give_up = min(give_up, give_up_at)
-        pause = _FIRST_PAUSE_SECONDS
-        asked_for_new_ticket = False
+    def _patiently(
+        self,
+        attempt: Callable[[], _T],
+        call: Call | None = None,
+        progress: Callable[[], int] = lambda: 0,
+    ) -> _T:
+        """Attempt until it succeeds, cannot succeed, or time or retries end; see `retrying`.
+
+        Args:
+            attempt: what to do; harmless to repeat after the errors caught here.
+            call: for whose sake, which bounds the time and may be cancelled.
+            progress: how far it came; while that grows, patience begins anew.
+        """
+        ride = Ride(self._budget, self._patience, call.give_up_at if call is not None else None)
         while True:
             try:
-                return attempt()
-            except CredentialsError as error:
-                # A restarted daemon signs tickets with a new key: ask once for a new one.
-                if asked_for_new_ticket or error.reason not in _RENEWABLE:
+                result = attempt()
+            except (ConnectionLostError, BusyError, CredentialsError) as error:
+                ride.came(progress())
+                wait = self._wait_before_next(error, ride)
+                if wait is None:
                     raise
-                asked_for_new_ticket = True
-                self._detach()
-            except (ConnectionLostError, BusyError) as error:
-                wait = self._wait_before_next(error, pause)
-                if wait is None or time.monotonic() + wait > give_up:
-                    raise
-                if isinstance(error, ConnectionLostError):
-                    self._detach()
-                if pause == _FIRST_PAUSE_SECONDS:
-                    seconds = max(0.0, give_up - time.monotonic())
-                    _log.warning("%s Trying again for %.0f s.", error.message, seconds)
-                time.sleep(wait * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+                _pause(wait, call)
+            else:
+                self._budget.succeeded()
+                return result
 
-    def _wait_before_next(self, error: AcceleratorError, pause: float) -> float | None:
+    def _wait_before_next(self, error: AcceleratorError, ride: Ride) -> float | None:
         """Seconds to wait; None when waiting is no use."""
-        hint = error.fields.get("retry_after_ms")
-        if self._closed or (self._grant is None and hint is None):
-            return None  # never reached anything: a wrong address is likelier than a restart
-        # A peer wrote it: what is no sensible number is no hint.
-        is_number = hint is not None and hint.isascii() and hint.isdecimal() and len(hint) < 10
-        return max(pause, int(hint) / 1000) if hint and is_number else pause
+        if renewable(error) or isinstance(error, ConnectionLostError):
+            self._detach()
+        if self._closed:
+            return None
+        now = time.monotonic()
+        wait = ride.next_wait(error, now, reached=self._grant is not None)
+        if wait and ride.first:
+            _log.warning("%s Trying again for %.0f s.", error.message, ride.left(now))
+        return wait
 
     def _detach(self) -> None:
         """Ask for a new grant before the next call; lanes of the old one are not used again."""
@@ -283,6 +290,14 @@ class Attachment:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _pause(seconds: float, call: Call | None) -> None:
+    """Wait, at most until the call is cancelled."""
+    if call is None or call.cancellation is None:
+        time.sleep(seconds)
+    else:
+        call.cancellation.wait(seconds)
 
 
 def connect(

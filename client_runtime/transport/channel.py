@@ -8,13 +8,22 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from accel_protocol import errors
-from accel_protocol.errors import AcceleratorError, ConfigurationError, PeerIdentityError
+from accel_protocol.errors import (
+    AcceleratorError,
+    ConfigurationError,
+    ConnectionLostError,
+    LimitError,
+    PeerIdentityError,
+)
 from accel_protocol.limits import DEFAULT_LIMITS
 from accel_protocol.methods import ERROR_METADATA, METHODS, REQUEST_ID_METADATA
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.transport.grants import Grant
 
+_CANCELLED_HERE = "Locally cancelled by application!"
+# What gRPC makes of a reset with ENHANCE_YOUR_CALM or INADEQUATE_SECURITY.
+_RESETS = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.PERMISSION_DENIED)
 _TLS_FAILURES = ("CERTIFICATE_VERIFY_FAILED", "Ssl handshake failed", "Peer name", "SSL_ERROR")
 
 
@@ -90,6 +99,15 @@ def call(
         return list(answer) if method.server_streams else answer
     except grpc.RpcError as error:
         raise typed(error) from error
+    except ValueError as error:
+        raise closed(error) from error
+
+
+def closed(error: ValueError) -> AcceleratorError | ValueError:
+    """Our error for a call on a channel that another thread closed, to attach anew; else as is."""
+    if "closed channel" not in str(error):
+        return error
+    return ConnectionLostError("The connection was given up meanwhile.")
 
 
 def typed(error: Any) -> AcceleratorError:
@@ -105,7 +123,26 @@ def typed(error: Any) -> AcceleratorError:
     if error.code() is grpc.StatusCode.UNAVAILABLE and any(t in details for t in _TLS_FAILURES):
         return PeerIdentityError(f"The accelerator did not prove its identity: {details}")
     request_id = str(trailers.get(REQUEST_ID_METADATA, ""))
+    if _is_grpcs_own(error.code(), details):
+        return ConnectionLostError(details, request_id=request_id)
+    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
+        return LimitError(details, request_id=request_id)
     return errors.from_wire("", details, request_id=request_id, status=error.code().value[0])
+
+
+def _is_grpcs_own(code: grpc.StatusCode, details: str) -> bool:
+    """Whether gRPC itself says that a stream was reset or a connection ended.
+
+    An accelerator says what it refuses in a trailer. Without one, CANCELLED, INTERNAL and
+    UNAVAILABLE are what gRPC makes of RST_STREAM, GOAWAY and connections that end.
+    """
+    if code is grpc.StatusCode.CANCELLED:
+        return details != _CANCELLED_HERE
+    if code is grpc.StatusCode.UNKNOWN:
+        return details == "Stream removed"
+    if code in _RESETS:
+        return "RST_STREAM" in details
+    return code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE)
 
 
 def from_message(message: pb.Error) -> AcceleratorError:

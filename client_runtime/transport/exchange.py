@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -71,14 +72,28 @@ class Cancellation:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lane: Lane | None = None
-        self.cancelled = False
+        self._cancelled = threading.Event()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was."""
+        return self._cancelled.is_set()
 
     def cancel(self) -> None:
         """Stop the call, on the accelerator too; nothing happens when it is over."""
         with self._lock:
-            self.cancelled = True
+            self._cancelled.set()
             if self._lane is not None:
                 self._lane.close()
+
+    def wait(self, seconds: float) -> None:
+        """Wait between two attempts of the call.
+
+        Raises:
+            CancelledError: it was cancelled before or meanwhile.
+        """
+        if self._cancelled.wait(seconds):
+            raise CancelledError("The call was cancelled.")
 
     def enter(self, lane: Lane | None) -> None:
         """The call uses this lane from now on; None: none any more.
@@ -122,14 +137,28 @@ class Call:
         return left
 
 
-def exchange(lane: Lane, call_id: int, call: Call) -> Answer | AcceleratorError:
+class Sending:
+    """How far a call came on its way: whether the transport was given the whole of it."""
+
+    whole = False
+
+
+def exchange(
+    lane: Lane, call_id: int, call: Call, sending: Sending | None = None
+) -> Answer | AcceleratorError:
     """Make the call on a lane; an error that the accelerator answered with is returned.
+
+    Args:
+        lane: where.
+        call_id: not used on this lane before; the answer has to carry it.
+        call: what.
+        sending: told how much was given to the lane, also where this raises.
 
     Raises:
         AcceleratorError: the lane broke, or the call was cancelled or out of time.
     """
     started = time.perf_counter()
-    outgoing = _Outgoing(call_id, call, call.left())
+    outgoing = _Outgoing(call_id, call, call.left(), sending or Sending())
     with _watched(lane, call):
         lane.send(outgoing.messages())
         return _receive(lane, started, outgoing)
@@ -138,8 +167,9 @@ def exchange(lane: Lane, call_id: int, call: Call) -> Answer | AcceleratorError:
 class _Outgoing:
     """A call's messages, made while the transport takes them; knows how long that took."""
 
-    def __init__(self, call_id: int, call: Call, timeout: float | None) -> None:
+    def __init__(self, call_id: int, call: Call, timeout: float | None, sending: Sending) -> None:
         started = time.perf_counter()
+        self.call_id, self._sending = call_id, sending
         encoded = [tensors.encode(name, value) for name, value in call.feeds.items()]
         head = pb.RunStart(
             graph_id=call.graph_id,
@@ -150,9 +180,9 @@ class _Outgoing:
             timeout_us=0 if timeout is None else max(1, int(timeout * 1e6)),
         )
         payload = [data for _, data in encoded]
-        self._frames = frames.split(
-            call_id, head.SerializeToString(), payload, DEFAULT_LIMITS.piece_bytes
-        )
+        piece = DEFAULT_LIMITS.piece_bytes
+        self._left = max(1, math.ceil(sum(map(len, payload)) / piece))
+        self._frames = frames.split(call_id, head.SerializeToString(), payload, piece)
         self.seconds = time.perf_counter() - started
 
     def messages(self) -> Iterator[bytes]:
@@ -162,6 +192,9 @@ class _Outgoing:
             self.seconds += time.perf_counter() - started
             if message is None:
                 return
+            self._left -= 1
+            if self._left <= 0:
+                self._sending.whole = True  # before it is: who sees it late takes it for sent
             yield message
 
 
@@ -206,13 +239,18 @@ def _receive(lane: Lane, started: float, outgoing: _Outgoing) -> Answer | Accele
         message = lane.receive()
         arrived = time.perf_counter()
         frame = frames.decode(message)
+        if frame.call_id != outgoing.call_id:
+            raise StreamError("An answer belongs to another call.")
         if frame.error is not None:
             return from_message(_read(pb.Error, frame.error))
-        if assembly is None:
-            if frame.head is None:
-                raise StreamError("An answer does not begin with its result.")
+        if (frame.head is None) != (assembly is not None):
+            raise StreamError("An answer begins without its result, or within another answer.")
+        if frame.head is not None:
             result = _read(pb.RunResult, frame.head)
             assembly = Assembly(headers_from_wire(result.fetches), DEFAULT_LIMITS)
+        elif frame.payload is None:
+            raise StreamError("A message of an unfinished answer carries no bytes.")
+        assert assembly is not None
         if frame.payload is not None and (len(frame.payload) or not assembly.complete):
             assembly.add(frame.payload)
         parsing += time.perf_counter() - arrived

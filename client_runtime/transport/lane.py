@@ -46,7 +46,10 @@ class GrpcLane:
         self.served = False
         self._calls: SimpleQueue[Iterable[bytes] | None] = SimpleQueue()
         invoke = channel.stream_stream(METHODS["Run"].path)
-        self._stream = invoke(self._messages(), metadata=channels.metadata(grant))
+        try:
+            self._stream = invoke(self._messages(), metadata=channels.metadata(grant))
+        except ValueError as error:
+            raise channels.closed(error) from error
 
     def _messages(self) -> Iterable[bytes]:
         while (call := self._calls.get()) is not None:

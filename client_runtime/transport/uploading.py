@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
 
-from accel_protocol.errors import ConnectionLostError, StreamError
+from accel_protocol.errors import AcceleratorError, BusyError, ModelError, StreamError
 from accel_protocol.limits import DEFAULT_LIMITS
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime.models.bundle import Bundle
@@ -17,94 +18,136 @@ from client_runtime.transport.grants import Grant
 from client_runtime.transport.progress import Progress, progress
 
 _log = logging.getLogger(__name__)
-_ATTEMPTS = 5
+# How often an accelerator may ask for files that it said it had taken.
+_ROUNDS = 5
 Left = Callable[[], float | None]
 
 
 def upload(channel: grpc.Channel, grant: Grant, bundle: Bundle, left: Left = lambda: None) -> int:
-    """Send the files the accelerator lacks; answers how many bytes were sent.
+    """Send the files the accelerator lacks, in one attempt; answers how many bytes were sent.
 
-    A broken connection is taken up again where it broke, a few times.
+    See `Upload.attempt` for the arguments and errors.
+    """
+    one = Upload(bundle, left)
+    one.attempt(channel, grant)
+    return one.sent
+
+
+class Upload:
+    """The upload of one bundle, in as many attempts as it takes; each goes on where the last broke.
 
     Args:
-        channel: leads to the accelerator.
-        grant: permits using it.
         bundle: the model.
         left: tells how many seconds there still are; None for no bound.
 
-    Raises:
-        AcceleratorError: refused, or the connection kept breaking.
-        OSError: a file can no longer be read.
+    Attributes:
+        sent: bytes that were sent.
+        progress: bytes that were seen on the accelerator, at most: whoever sent them.
     """
-    sent = 0
-    for attempt in range(1, _ATTEMPTS + 1):
-        missing = _find_missing(channel, grant, bundle, left)
-        if not missing:
-            return sent
-        counted = _Counted()
-        try:
-            _send(channel, grant, bundle, missing, counted, left)
-        except ConnectionLostError:
-            if attempt == _ATTEMPTS:
+
+    def __init__(self, bundle: Bundle, left: Left = lambda: None) -> None:
+        self._bundle, self._left = bundle, left
+        self._sizes = {bytes.fromhex(f.sha256): f.size for f in bundle.manifest.files}
+        self._anew = False
+        self._failure: Exception | None = None
+        self.sent = 0
+        self.progress = 0
+
+    def attempt(self, channel: grpc.Channel, grant: Grant) -> None:
+        """Send what is missing; may be repeated after any error.
+
+        Args:
+            channel: leads to the accelerator.
+            grant: permits using it.
+
+        Raises:
+            ConnectionLostError, BusyError: the same again may succeed.
+            AcceleratorError: refused.
+            OSError: a file can no longer be read.
+        """
+        for _ in range(_ROUNDS):
+            missing = self._find_missing(channel, grant)
+            if not missing:
+                return
+            try:
+                self._send(channel, grant, missing)
+            except ModelError as error:
+                self._begin_anew(error, missing)
+            except StreamError as error:
+                if self._find_missing(channel, grant) == missing:
+                    raise
+                # Another upload of the same files came between the question and the answer.
+                raise BusyError("Another call uploads these files.") from error
+        raise StreamError("The accelerator keeps asking for files that it was sent.")
+
+    def _find_missing(self, channel: grpc.Channel, grant: Grant) -> list[Any]:
+        blobs = [pb.Blob(sha256=digest, size=size) for digest, size in self._sizes.items()]
+        request = pb.FindMissingRequest(blobs=blobs)
+        answer = channels.call(channel, grant, "FindMissing", request, self._left())
+        missing = list(answer.missing)
+        if any(one.committed_bytes > self._sizes.get(one.sha256, -1) for one in missing):
+            raise StreamError("The accelerator asks for what the model does not have.")
+        self.progress = max(self.progress, sum(self._sizes.values()) - self._lacking(missing))
+        return missing
+
+    def _lacking(self, missing: list[Any]) -> int:
+        return sum(self._sizes[entry.sha256] - entry.committed_bytes for entry in missing)
+
+    def _send(self, channel: grpc.Channel, grant: Grant, missing: list[Any]) -> None:
+        self._failure = None
+        with progress("uploading the model", self._lacking(missing)) as shown:
+            try:
+                channels.call(
+                    channel, grant, "Upload", self._requests(missing, shown), self._left()
+                )
+            except AcceleratorError as error:
+                if self._failure is not None:  # which gRPC makes an error of its own of
+                    raise self._failure from None
+                _log.info("an upload broke off: %s", error.message)
                 raise
-            _log.info("upload broke off after %d bytes; going on from there", counted.sent)
-        sent += counted.sent
-    return sent
 
+    def _requests(self, missing: list[Any], shown: Progress) -> Iterator[pb.UploadRequest]:
+        try:
+            for entry in missing:
+                blob = pb.Blob(sha256=entry.sha256, size=self._sizes[entry.sha256])
+                yield from self._chunks(blob, entry.committed_bytes, shown)
+        except (OSError, ModelError) as error:
+            self._failure = error
+            raise
 
-class _Counted:
-    sent = 0
-
-
-def _find_missing(channel: grpc.Channel, grant: Grant, bundle: Bundle, left: Left) -> list[Any]:
-    blobs = [
-        pb.Blob(sha256=bytes.fromhex(file.sha256), size=file.size) for file in bundle.manifest.files
-    ]
-    request = pb.FindMissingRequest(blobs=blobs)
-    answer = channels.call(channel, grant, "FindMissing", request, left())
-    sizes = _sizes(bundle)
-    if any(one.committed_bytes > sizes.get(one.sha256, -1) for one in answer.missing):
-        raise StreamError("The accelerator asks for what the model does not have.")
-    return list(answer.missing)
-
-
-def _sizes(bundle: Bundle) -> dict[bytes, int]:
-    return {bytes.fromhex(file.sha256): file.size for file in bundle.manifest.files}
-
-
-def _send(
-    channel: grpc.Channel,
-    grant: Grant,
-    bundle: Bundle,
-    missing: list[Any],
-    counted: _Counted,
-    left: Left,
-) -> None:
-    sizes = _sizes(bundle)
-    total = sum(sizes[entry.sha256] - entry.committed_bytes for entry in missing)
-    with progress("uploading the model", total) as shown:
-        requests = _requests(bundle, missing, sizes, shown, counted)
-        channels.call(channel, grant, "Upload", requests, left())
-
-
-def _requests(
-    bundle: Bundle,
-    missing: list[Any],
-    sizes: dict[bytes, int],
-    shown: Progress,
-    counted: _Counted,
-) -> Iterator[pb.UploadRequest]:
-    for entry in missing:
-        blob = pb.Blob(sha256=entry.sha256, size=sizes[entry.sha256])
-        offset = entry.committed_bytes
-        with bundle.paths[entry.sha256.hex()].open("rb") as stream:
+    def _chunks(self, blob: Any, offset: int, shown: Progress) -> Iterator[pb.UploadRequest]:
+        with self._bundle.paths[blob.sha256.hex()].open("rb") as stream:
             stream.seek(offset)
-            while True:
-                data = stream.read(DEFAULT_LIMITS.piece_bytes)
-                if data or offset == blob.size == 0:
-                    yield pb.UploadRequest(blob=blob, offset=offset, data=data)
+            while offset < blob.size or blob.size == 0:
+                data = stream.read(min(DEFAULT_LIMITS.piece_bytes, blob.size - offset))
+                if not data and blob.size:
+                    raise ModelError(
+                        "A file of the model became shorter while it was sent.",
+                        reason="DIGEST_MISMATCH",
+                    )
+                yield pb.UploadRequest(blob=blob, offset=offset, data=data)
                 offset += len(data)
-                counted.sent += len(data)
+                self.sent += len(data)
                 shown(len(data))
-                if not data:
-                    break
+                if not blob.size:
+                    return
+
+    def _begin_anew(self, error: ModelError, missing: list[Any]) -> None:
+        """Let the files be sent once more, when what was damaged were not ours.
+
+        What an accelerator kept of an interrupted upload may have been damaged on its disk. It
+        threw that away when the digest turned out wrong.
+
+        Raises:
+            ModelError: the same, when that is no explanation, or was none before.
+        """
+        if error.reason != "DIGEST_MISMATCH" or error is self._failure or self._anew:
+            raise error
+        if not all(self._is_unchanged(entry.sha256) for entry in missing):
+            raise error
+        self._anew = True
+        _log.warning("a file arrived damaged, and is sent once more: %s", error.message)
+
+    def _is_unchanged(self, digest: bytes) -> bool:
+        with self._bundle.paths[digest.hex()].open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").digest() == digest

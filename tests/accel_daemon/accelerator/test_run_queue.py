@@ -74,6 +74,25 @@ def test_places_are_given_in_order() -> None:
     run(work())
 
 
+def test_a_greedy_graph_delays_others_by_one_turn() -> None:
+    """Behind eight waiting calls of one graph, the first call of another one runs second."""
+
+    async def work() -> None:
+        queue = RunQueue(Limits(concurrent_runs=1, queued_runs=20))
+        order: list[str] = []
+
+        async def call(graph: str) -> None:
+            async with queue.place(None, graph.encode()):
+                order.append(graph)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(call(graph) for graph in [*["greedy"] * 9, "small", "small"]))
+        assert order[:5] == ["greedy", "greedy", "small", "greedy", "small"]
+        assert len(order) == 11
+
+    run(work())
+
+
 @pytest.mark.parametrize("queued", [0, 1, 3])
 def test_one_above_the_queue_is_sent_away(queued: int) -> None:
     """At once, with a hint when to come back; one fewer waits."""

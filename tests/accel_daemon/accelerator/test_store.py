@@ -304,20 +304,28 @@ def test_a_file_is_limited(root: Path, size: int, allowed: bool) -> None:
             store.receive(digest(b""), size)
 
 
-@pytest.mark.parametrize(("size", "allowed"), [(5, True), (6, True), (7, False)])
+@pytest.mark.parametrize(("size", "allowed"), [(2, True), (3, True), (4, False)])
 def test_all_files_of_a_principal_are_limited(root: Path, size: int, allowed: bool) -> None:
-    """Finished and unfinished files count together; the file that comes counts whole, once."""
+    """Those that arrive count as they were announced, and nothing is removed from under them."""
     store = BundleStore(root, Limits(store_bytes=20))
     put(store, CONTENT)
     with closing(store.receive(digest(b"partial"), 7)) as upload:
         upload.append(0, b"part")
-    if allowed:
-        store.receive(digest(b"more"), size).close()
-        store.receive(digest(b"partial"), 10).close()
-    else:
-        with pytest.raises(LimitError) as caught:
-            store.receive(digest(b"more"), size)
-        assert caught.value.fields == {"name": "store_bytes", "limit": "20", "actual": "21"}
+        if allowed:
+            store.receive(digest(b"more"), size).close()
+        else:
+            with pytest.raises(LimitError) as caught:
+                store.receive(digest(b"more"), size)
+            assert caught.value.fields == {"name": "store_bytes", "limit": "20", "actual": "21"}
+
+
+def test_a_file_that_is_gone_on_with_counts_once(root: Path) -> None:
+    """What is here of it already is part of what was announced."""
+    store = BundleStore(root, Limits(store_bytes=10))
+    with closing(store.receive(digest(CONTENT), 10)) as upload:
+        upload.append(0, CONTENT[:4])
+    with closing(store.receive(digest(CONTENT), 10)) as upload:
+        assert upload.append(4, CONTENT[4:])
 
 
 def test_used_bytes_are_those_of_all_files(store: BundleStore) -> None:

@@ -34,6 +34,7 @@ def test_status(daemon: Any, tools: Any) -> None:
         "sandbox": f"{default_level().value} (stand-in)",
         "tenancy": 1,
         "principal": "arn:aws:iam::000000000000:user/administrator",
+        "quarantined": {},
         "counters": {"runs": 42},
     }
 

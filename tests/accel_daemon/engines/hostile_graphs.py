@@ -29,7 +29,7 @@ class Hostile:
     Attributes:
         name: unique in the corpus.
         build: makes the GraphDef.
-        bites: "read" or "write" when it does that wherever nothing holds it back.
+        bites: "read", "write" or "connect" when it does that wherever nothing holds it back.
     """
 
     name: str
@@ -249,8 +249,11 @@ def in_gradient(attack: Attack, t: Target) -> Any:
 def remote(attack: Attack, t: Target) -> Any:
     """A call on another device."""
     n = Nodes()
-    n.add("RemoteCall", n.const("/cpu:0"), name="y", f=Func("evil"), **CALL)
-    return graph(n, _evil("evil", attack, t))
+    n.add(
+        "RemoteCall", n.const("/cpu:0"), n.const("x"), name="y", f=Func("evil"), Tin=[STRING],
+        Tout=[STRING],
+    )  # fmt: skip
+    return graph(n, _evil("evil", attack, t, {"x": STRING}))
 
 
 def two_nodes_of_one_name(attack: Attack, t: Target) -> Any:
@@ -325,8 +328,35 @@ def op_as_function(t: Target) -> Any:
     return graph(n)
 
 
+def batching(t: Target) -> Any:
+    """Makes as many threads as it says, which outlive the call."""
+    n = Nodes()
+    n.add(
+        "BatchFunction", n.const(["x"]), name="batch", f=Func("good"), num_batch_threads=1000,
+        max_batch_size=1, batch_timeout_micros=0, Tin=[STRING], Tcaptured=[], Tout=[STRING],
+    )  # fmt: skip
+    n.add("Identity", n.const("done"), "^batch", name="y", T=STRING)
+    body = Nodes(in_function=True)
+    out = body.add("Identity", "x", T=STRING)
+    return graph(n, function("good", body, {"x": STRING}, {"out": (out, STRING)}))
+
+
+def in_endless_loop(attack: Attack, t: Target) -> Any:
+    """The body of a loop whose condition is the constant true."""
+    n = Nodes(in_function=True)
+    condition = function("condition", n, {"state": STRING}, {"out": (n.const(True), BOOL)})
+    return _while(condition, _evil("body", attack, t, {"state": STRING}))
+
+
+def _endless(name: str) -> Callable[[Target], Any]:
+    return lambda t: in_endless_loop(ALONE[name][0], t)
+
+
 def _special() -> list[Hostile]:
     return [
+        Hostile("BatchFunction", batching),
+        Hostile("WriteFile in a loop without end", _endless("WriteFile"), "write"),
+        Hostile("FIFOQueueV2 in a loop without end", _endless("FIFOQueueV2")),
         Hostile("an attribute that the caller fills", open_attribute),
         Hostile("an op where a function is expected", op_as_function),
     ]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tests.accel_daemon.engines.graph_builder import Nodes, floats
@@ -73,11 +74,15 @@ def debug(op: str) -> Attack:
     return build
 
 
-def debug_connection(n: Nodes, t: Target) -> Caught:
+def debug_connection(op: str) -> Attack:
     """The same to a connection."""
-    urls = [f"grpc://{t.address}"]
-    n.add("DebugIdentity", n.const(floats(1)), T=FLOAT, tensor_name="x:0", debug_urls=urls)
-    return Caught(n.last())
+
+    def build(n: Nodes, t: Target) -> Caught:
+        urls = [f"grpc://{t.address}"]
+        n.add(op, n.const(floats(1)), T=FLOAT, tensor_name="x:0", debug_urls=urls)
+        return Caught(n.last())
+
+    return build
 
 
 def debug_v2(n: Nodes, t: Target) -> Caught:
@@ -363,14 +368,18 @@ def forged_object(n: Nodes, t: Target) -> Caught:
     return Caught(n.last())
 
 
-# Alone, in the graph itself.
+# Alone, in the graph itself. Not here, since today's TensorFlow has no such ops and these would be
+# no more than "an op of nobody": TRTEngineOp, which only builds with TensorRT register, and
+# RemoteFusedGraphExecute, which is gone.
 ALONE: dict[str, tuple[Attack, str]] = {
     "ReadFile": (read_file, "read"),
     "WriteFile": (write_file, "write"),
     "ImmutableConst": (immutable_const, "read"),
     "MatchingFiles": (matching_files, "read"),
     "DebugIdentity": (debug("DebugIdentity"), "write"),
-    "DebugIdentity to a connection": (debug_connection, ""),
+    "DebugIdentity to a connection": (debug_connection("DebugIdentity"), "connect"),
+    "DebugNanCount to a connection": (debug_connection("DebugNanCount"), "connect"),
+    "DebugNumericSummary to a connection": (debug_connection("DebugNumericSummary"), "connect"),
     "DebugIdentityV2": (debug_v2, ""),
     "DebugNanCount": (debug("DebugNanCount"), "write"),
     "DebugNumericSummary": (debug("DebugNumericSummary"), "write"),
@@ -431,7 +440,8 @@ ALONE: dict[str, tuple[Attack, str]] = {
                instance_key=1, shape=SCALAR), "",
     ),
     "RpcClient": (
-        simple("RpcClient", "{address}", 1, shared_name="", list_registered_methods=True), "",
+        simple("RpcClient", "{address}", np.int64(1000), out="client", shared_name="",
+               list_registered_methods=True), "connect",
     ),
     "RpcServer": (simple("RpcServer", "{address}", out="server"), ""),
     "Stage": (simple("Stage", floats(1), dtypes=[FLOAT], shared_name="x"), ""),
@@ -441,11 +451,13 @@ ALONE: dict[str, tuple[Attack, str]] = {
     "MutexV2": (simple("MutexV2", shared_name="x"), ""),
     "GetSessionHandleV2": (simple("GetSessionHandleV2", floats(1), T=FLOAT), ""),
     "GetSessionTensor": (simple("GetSessionTensor", "x", dtype=FLOAT), ""),
-    "BatchFunction": (simple("BatchFunction", num_batch_threads=10**6, max_batch_size=1), ""),
     "FileSystemSetConfiguration": (
         simple("FileSystemSetConfiguration", "file", "key", "value"), "",
     ),
-    "DumpTensor": (simple("DumpTensor", floats(1), T=FLOAT), ""),
+    "DumpTensor": (
+        simple("DumpTensor", floats(1), T=FLOAT, log_dir_path="{write}", file_name="x",
+               enabled=True, func_name="x", node_name="x"), "",
+    ),
     "SleepOp": (simple("SleepOp", 10**6), ""),
     "XlaCallModule": (
         simple("XlaCallModule", version=5, module="x", Sout=[], Tout=[], Tin=[]), "",
@@ -454,13 +466,14 @@ ALONE: dict[str, tuple[Attack, str]] = {
         simple("XlaCustomCall", target_name="system", backend_config="", T=[], dtype=FLOAT,
                shape=SCALAR), "",
     ),
-    "XlaCustomCallV2": (simple("XlaCustomCallV2", call_target_name="system"), ""),
+    "XlaCustomCallV2": (
+        simple("XlaCustomCallV2", call_target_name="system", backend_config="",
+               has_side_effect=True, operand_dtypes=[], result_dtypes=[], result_shapes=[]), "",
+    ),
     "MlirPassthroughOp": (
         simple("MlirPassthroughOp", mlir_module="module {}", Tinputs=[], Toutputs=[FLOAT]), "",
     ),
-    "TfLiteSubgraphExecute": (simple("TfLiteSubgraphExecute", "x"), ""),
-    "TRTEngineOp": (simple("TRTEngineOp", floats(1), serialized_segment="x"), ""),
-    "RemoteFusedGraphExecute": (simple("RemoteFusedGraphExecute"), ""),
+    "TfLiteSubgraphExecute": (simple("TfLiteSubgraphExecute", "x", Tin=[], Tout=[FLOAT]), ""),
     "ConfigureDistributedTPU": (simple("ConfigureDistributedTPU"), ""),
     "WorkerHeartbeat": (simple("WorkerHeartbeat", "x"), ""),
     "an op of nobody": (simple("NoSuchOp"), ""),

@@ -53,7 +53,7 @@ def test_a_stand_in_that_is_not_admitted_is_left_out() -> None:
 def test_the_corpus_bites_where_nothing_holds_it_back(tmp_path: Path) -> None:
     """Without admission and sandbox files are read and written: these are attacks indeed."""
     (tmp_path / "canary").write_text("secret\n")
-    biting = {name: one.bites for name, one in CORPUS.items() if one.bites}
+    biting = {name: one.bites for name, one in CORPUS.items() if one.bites in ("read", "write")}
     ran = subprocess.run(
         [sys.executable, "-m", "tests.accel_daemon.engines.without_admission",
          str(tmp_path / "canary"), str(tmp_path / "written{}"), "127.0.0.1:9", *biting],

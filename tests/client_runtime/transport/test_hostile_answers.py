@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from accel_protocol import frames
-from accel_protocol.errors import BusyError, StreamError
+from accel_protocol.errors import StreamError
 from accel_protocol.manifest import BundleFile, Manifest, Selection
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime.models.bundle import Bundle
 from client_runtime.transport import exchange, uploading
-from client_runtime.transport.attachment import Attachment
 from client_runtime.transport.lane import Lane
 
 DATA = b"content"
@@ -75,22 +73,3 @@ def test_a_file_that_the_model_does_not_have(
     monkeypatch.setattr(uploading.channels, "call", call)
     with pytest.raises(StreamError, match="does not have"):
         uploading.upload(cast(Any, None), cast(Any, None), bundle)
-
-
-@pytest.mark.parametrize(
-    ("hint", "seconds"),
-    [
-        ("200", 0.2),
-        ("", 0.1),
-        ("soon", 0.1),
-        ("-5", 0.1),
-        ("1e9", 0.1),
-        ("٣", 0.1),
-        ("9" * 5000, 0.1),
-    ],
-)
-def test_hints_when_to_come_back(hint: str, seconds: float) -> None:
-    """Those that are no sensible numbers do not count."""
-    attachment = cast(Attachment, SimpleNamespace(_closed=False, _grant=object()))
-    error = BusyError("full", fields={"retry_after_ms": hint})
-    assert Attachment._wait_before_next(attachment, error, 0.1) == seconds

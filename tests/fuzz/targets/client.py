@@ -9,7 +9,6 @@ import os
 import random
 from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
 
@@ -41,7 +40,7 @@ from client_runtime.discovery import (
 from client_runtime.discovery.bounded_http import ExchangeError, Reply
 from client_runtime.discovery.endpoints import Endpoint, control_of
 from client_runtime.models.bundle import Bundle
-from client_runtime.transport import attachment, channel, exchange, grants, uploading
+from client_runtime.transport import channel, exchange, grants, retrying, uploading
 from client_runtime.transport.lane import Lane
 from tests.fuzz.mutation import (
     change_bytes,
@@ -180,7 +179,6 @@ def trailer_target(setting: Setting) -> Target:
     busy = BusyError("no room", fields={"retry_after_ms": "200"})
     seeds = [error_message(one).SerializeToString() for one in (limit, busy, ModelError("bad"))]
     details = ["no", "Handshake failed: CERTIFICATE_VERIFY_FAILED", ""]
-    waiting = cast(Any, SimpleNamespace(_closed=False, _grant=object()))
 
     def make(chance: random.Random) -> _RpcError:
         trailers: Any = ((ERROR_METADATA, change_message(chance, one_of(chance, seeds))),)
@@ -197,7 +195,7 @@ def trailer_target(setting: Setting) -> Target:
         as_fields(typed)
         ei_errors.add_block(typed, ACCELERATOR)
         str(typed)
-        seconds = attachment.Attachment._wait_before_next(waiting, typed, 0.1)
+        seconds = retrying.wait_after(retrying.Failure(typed, 1, 60.0, reached=True))
         assert seconds is None or seconds >= 0
 
     return Target(make, check, refuses=False, travels=False)

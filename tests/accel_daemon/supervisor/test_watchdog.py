@@ -1,0 +1,86 @@
+"""When a process hangs, and which graphs are to blame."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from accel_daemon.flight_record import FlightRecord, Work
+from accel_daemon.supervisor.watchdog import GRACE_SECONDS, MISSED_LOOKS, Watchdog, blame_for_exit
+
+GRAPH, OTHER = b"g" * 32, b"o" * 32
+LATE = Work("run", GRAPH, began=10.0, due=20.0)
+EARLY = Work("load", OTHER, began=10.0, due=1000.0)
+NOW = 20.0 + GRACE_SECONDS + 0.1
+
+
+def test_what_ends_in_time_is_left_alone() -> None:
+    """Work, beats, and a process that has no record yet."""
+    dog = Watchdog()
+    assert dog.look(None, NOW, is_stopped=False) is None
+    for beats in range(100):
+        assert dog.look(FlightRecord(beats, (EARLY,)), NOW, is_stopped=False) is None
+
+
+def test_late_work_is_a_hang_of_its_graph_only() -> None:
+    """Neighbours in the same process are not to blame."""
+    hang = Watchdog().look(FlightRecord(1, (LATE, EARLY)), NOW, is_stopped=False)
+    assert hang is not None
+    assert set(hang.blame) == {GRAPH}
+    assert "running it had not ended after 13 s" in hang.blame[GRAPH]
+
+
+def test_work_has_a_grace() -> None:
+    """Engines need a moment to stop."""
+    at = 20.0 + GRACE_SECONDS
+    assert Watchdog().look(FlightRecord(1, (LATE,)), at, is_stopped=False) is None
+
+
+def silent(work: tuple[Work, ...], *, is_stopped: bool, looks: int = MISSED_LOOKS + 1) -> object:
+    """What the last of so many looks at a process without beats says."""
+    dog = Watchdog()
+    record = FlightRecord(7, work)
+    return [dog.look(record, 11.0, is_stopped=is_stopped) for _ in range(looks)][-1]
+
+
+def test_a_silent_process_hangs_with_all_its_work() -> None:
+    """Whichever graph holds it up: nobody can tell."""
+    hang = silent((EARLY,), is_stopped=False)
+    assert hang is not None
+    assert set(hang.blame) == {OTHER}  # type: ignore[attr-defined]
+    assert silent((EARLY,), is_stopped=False, looks=MISSED_LOOKS) is None
+
+
+def test_graphs_of_a_stopped_process_are_innocent() -> None:
+    """SIGSTOP comes from outside; the process is started again all the same."""
+    hang = silent((EARLY,), is_stopped=True)
+    assert hang is not None
+    assert hang.blame == {}  # type: ignore[attr-defined]
+
+
+def test_late_work_of_a_process_that_was_paused_is_no_hang() -> None:
+    """After a pause it gets the chance to show itself first."""
+    dog = Watchdog()
+    assert dog.look(FlightRecord(1, ()), 0.0, is_stopped=False) is None
+    assert dog.look(FlightRecord(1, (LATE,)), NOW, is_stopped=False) is None
+    assert dog.look(FlightRecord(2, (LATE,)), NOW, is_stopped=False) is not None
+
+
+@pytest.mark.parametrize(
+    ("status", "is_to_blame"),
+    [
+        (-signal.SIGABRT, True),
+        (-signal.SIGSEGV, True),
+        (-signal.SIGSYS, True),
+        (-signal.SIGKILL, False),
+        (-signal.SIGTERM, False),
+        (0, False),
+        (1, False),
+    ],
+)
+def test_blame_for_an_exit(status: int, is_to_blame: bool) -> None:
+    """Only for signals that a process brings upon itself."""
+    blame = blame_for_exit(status, FlightRecord(1, (EARLY,)))
+    assert (set(blame) == {OTHER}) is is_to_blame
+    assert blame_for_exit(status, None) == {}

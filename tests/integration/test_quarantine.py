@@ -1,0 +1,92 @@
+"""A graph that hangs or ends its process is tried twice, and then no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from accel_protocol.errors import AcceleratorError, DeadlineError, ModelError
+from client_runtime import EIPredictor
+from tests.conftest import Daemon, eventually, start_daemon, use_home
+from tests.integration.conftest import counting_model
+
+v1 = tf.compat.v1
+FEED = {"x": np.float32(1)}
+NAMES: dict[str, Any] = {"input_names": {"x": "x:0"}, "output_names": {"y": "y:0"}}
+
+
+def aborting(x: Any) -> Any:
+    """Ends the process."""
+    with tf.control_dependencies([tf.raw_ops.Abort(error_msg="on purpose")]):
+        return tf.identity(x)
+
+
+def hanging(x: Any) -> Any:
+    """Waits for what nobody brings, and no time-out or cancellation ends that."""
+    (value,) = tf.raw_ops.Unstage(dtypes=[tf.float32], shared_name="never")
+    return x + value
+
+
+def frozen(path: Path, make: Callable[[Any], Any]) -> Path:
+    """A frozen graph from x to y."""
+    with tf.Graph().as_default() as graph:
+        tf.identity(make(v1.placeholder(tf.float32, [], name="x")), name="y")
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
+
+
+@pytest.fixture
+def permissive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+    """A daemon that admits what does harm, and lets no run take longer than five seconds."""
+    allowed = [f for op in ("Abort", "Unstage") for f in ("--allow-op", f"{op}=a test")]
+    daemon = start_daemon(
+        tmp_path / "home", "--port", "0", "--sandbox=off", "--run-timeout", "5", *allowed
+    )
+    use_home(monkeypatch, daemon.home)
+    yield daemon
+    assert daemon.stop() == 0
+
+
+def strike(daemon: Daemon, predictor: EIPredictor) -> AcceleratorError:
+    """The error of one call that brings the process down; it is back afterwards."""
+    pid = daemon.accelerator_pid()
+    with pytest.raises(AcceleratorError) as caught:
+        predictor(FEED, timeout=30)
+    eventually(lambda: daemon.accelerator_pid() not in (0, pid), 60)
+    eventually(lambda: daemon.status()["accelerators"][0]["state"] == "ready", 60)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [(aborting, "the process ended with SIGABRT"), (hanging, "running it had not ended")],
+)
+def test_what_brings_its_process_down_twice_is_quarantined(
+    permissive: Daemon, tmp_path: Path, model: Path, make: Callable[[Any], Any], why: str
+) -> None:
+    """The third call is refused with the reason, and all other models work."""
+    with EIPredictor(frozen(tmp_path / "harmful.pb", make), **NAMES) as harmful:
+        assert strike(permissive, harmful).reason != "GRAPH_QUARANTINED"
+        assert strike(permissive, harmful).reason != "GRAPH_QUARANTINED"
+        with pytest.raises(ModelError, match=why) as caught:
+            harmful(FEED)
+    assert caught.value.reason == "GRAPH_QUARANTINED"
+    (row,) = permissive.status()["accelerators"]
+    assert [why in text for text in row["quarantined"].values()] == [True]
+    with EIPredictor(model) as other:
+        assert other({"x": np.ones((1, 4), np.float32)})["z"] == 4
+
+
+def test_a_run_without_a_time_out_ends(permissive: Daemon, tmp_path: Path) -> None:
+    """By the operator's bound, and its process goes on."""
+    pid = permissive.accelerator_pid()
+    with EIPredictor(counting_model(tmp_path / "counter")) as predictor:
+        with pytest.raises(DeadlineError):
+            predictor({"steps": np.int64(2**60)})
+        assert predictor({"steps": np.int64(3)})["count"] == 3
+    assert permissive.accelerator_pid() == pid
