@@ -416,7 +416,8 @@ class AcceleratorProcess:
 
     def _start_afresh(self) -> None:
         self._apply(Event.TENANT_CHANGED)
-        if self._process is not None:
+        # One that drains finishes its calls: there is no next tenant.
+        if self._process is not None and self.state is State.RESTARTING:
             self._spawn(self._end(self._process))
 
     def _give_up(self, process: RunningProcess) -> None:
