@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from accel_protocol.errors import BusyError
 from client_runtime import EIPredictor
-from tests.conftest import Daemon, start_daemon, use_home
+from tests.conftest import Daemon, small_disk, start_daemon, use_home
 
 FEEDS = {"x": np.ones((1, 4), np.float32)}
 
@@ -21,21 +20,11 @@ FEEDS = {"x": np.ones((1, 4), np.float32)}
 def small_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
     """A daemon with a disk of its own, which is small."""
     home = tmp_path / "home"
-    home.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(home)]
-    try:
-        is_mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        is_mounted = False
-    if not is_mounted:
-        pytest.skip("no file system can be mounted here")
-    try:
+    with small_disk(home, 8):
         daemon = start_daemon(home, "--port", "0")
         use_home(monkeypatch, home)
         yield daemon
         assert daemon.stop() == 0
-    finally:
-        subprocess.run(["umount", "--lazy", str(home)], check=True)
 
 
 def test_a_full_disk_costs_the_call_and_nothing_else(small_home: Daemon, model: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from accel_daemon.accelerator.store import BundleStore
 from accel_protocol.errors import BusyError
 from accel_protocol.limits import Limits
+from tests.conftest import small_disk
 
 KIB = 1024
 FIRST, SECOND = os.urandom(300 * KIB), os.urandom(300 * KIB)
@@ -21,17 +21,8 @@ FIRST, SECOND = os.urandom(300 * KIB), os.urandom(300 * KIB)
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 1 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    try:
-        is_mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        is_mounted = False
-    if not is_mounted:
-        pytest.skip("no file system can be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", 1):
+        yield tmp_path / "disk"
 
 
 def digest(data: bytes) -> str:
