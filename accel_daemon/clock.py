@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,9 +40,25 @@ def elapsed_seconds() -> float:
 def boot_id() -> str:
     """Tells one start of this machine from another; "" where that cannot be known."""
     try:
-        return _BOOT_ID.read_text().strip().replace("-", "")
+        return _BOOT_ID.read_text().strip().replace("-", "")[:16]
     except OSError:
         return ""
+
+
+@dataclass(frozen=True)
+class Uptime:
+    """A moment that nobody can set: which start of the machine, and seconds since then.
+
+    Two of one `boot` can be compared, also when another daemon noted the first one; where `boot` is
+    "", none can.
+    """
+
+    boot: str
+    seconds: float
+
+    def since(self, boot: str, seconds: float) -> float | None:
+        """What passed since an earlier moment; None where that cannot be known."""
+        return self.seconds - seconds if boot and boot == self.boot else None
 
 
 @dataclass(frozen=True)
@@ -54,12 +70,14 @@ class Clock:
         read_wall: seconds since the epoch.
         read_elapsed: seconds that only rise.
         skew: by how many seconds the wall clock is wrong on demand.
+        boot: which start of the machine this is.
     """
 
     anchor: float
     read_wall: Callable[[], float] = time.time
     read_elapsed: Callable[[], float] = elapsed_seconds
     skew: Callable[[], float] = lambda: 0.0
+    boot: str = field(default_factory=boot_id)
 
     @staticmethod
     def start(
@@ -87,6 +105,10 @@ class Clock:
     def steady(self) -> float:
         """Seconds since the epoch, as if nobody had ever set the clock."""
         return self.anchor + self.read_elapsed()
+
+    def uptime(self) -> Uptime:
+        """`elapsed()`, to be compared with what was noted before the daemon started."""
+        return Uptime(self.boot, self.read_elapsed())
 
     def now(self) -> datetime:
         """The wall clock as an aware time."""

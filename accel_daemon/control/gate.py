@@ -258,7 +258,7 @@ def _authenticated(request: web.Request, body: bytes, permission: Permission) ->
         use_once=use_once,
         latest=signatures.latest_time(came),
     )
-    return identify(signer, identities, sessions, now)
+    return identify(signer, identities, sessions, now, service.clock.uptime())
 
 
 def wire_request(request: web.Request, body: bytes) -> HttpRequest:

@@ -107,6 +107,7 @@ def _assume_role(call: Call, parameters: Parameters) -> Members:
         policies=None if policy is None else (policy,),
         user=caller.user,
         parents=caller.parents or (caller.access_key_id,),
+        uptime=service.clock.uptime(),
     )
     session = AssumedRole(role.name, role.role_id, session_name, service.identities().account)
     packed = -(-len(parameters.get("Policy", "")) * 100 // MAX_SESSION_POLICY_CHARACTERS)
@@ -124,8 +125,9 @@ def _get_session_token(call: Call, parameters: Parameters) -> Members:
     seconds = _read_seconds(parameters, MAX_USER_SECONDS) or DEFAULT_USER_SECONDS
     why = "Who proved its key may have a session with the same permissions."
     call.settle(ANY_RESOURCE, allowed=True, why=why)
-    credentials = call.service.sessions.issue_to_user(
-        call.caller.user, call.access_key_id, call.service.now(), seconds
+    service, clock = call.service, call.service.clock
+    credentials = service.sessions.issue_to_user(
+        call.caller.user, call.access_key_id, clock.now(), seconds, clock.uptime()
     )
     return {"Credentials": credentials_members(credentials)}
 

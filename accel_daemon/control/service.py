@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import ceil
 
 from aiohttp import web
 
@@ -118,8 +119,8 @@ class Call:
         session = self.caller.session
         if session is None:
             return MAX_TICKET_SECONDS
-        left = session.expires_at - int(self.service.now().timestamp())
-        return max(1, min(MAX_TICKET_SECONDS, left))
+        left = session.seconds_left(self.service.now(), self.service.clock.uptime())
+        return max(1, min(MAX_TICKET_SECONDS, ceil(left)))
 
     def allows(
         self, accelerator_id: str | None = None, keys: Mapping[str, ContextValue] | None = None

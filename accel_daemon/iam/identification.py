@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from accel_daemon.clock import Uptime
 from accel_daemon.iam.authentication import Signer, unknown_key
 from accel_daemon.iam.callers import AnyPrincipal
 from accel_daemon.iam.policy_set import PolicySet
@@ -49,7 +50,11 @@ class Caller:
 
 
 def identify(
-    signer: Signer, identities: Identities, sessions: SessionIssuer, now: datetime
+    signer: Signer,
+    identities: Identities,
+    sessions: SessionIssuer,
+    now: datetime,
+    uptime: Uptime | None = None,
 ) -> Caller:
     """Who signed.
 
@@ -57,7 +62,7 @@ def identify(
         CredentialsError: the key is gone, or the session ended (CREDENTIALS_EXPIRED) or was ended.
     """
     if signer.session_token is not None:
-        session = sessions.open(signer.access_key_id, signer.session_token, now, identities)
+        session = sessions.open(signer.access_key_id, signer.session_token, now, identities, uptime)
         principal = session.principal(identities.account)
         return Caller(principal, signer.access_key_id, session.user, session)
     found = identities.find_key(signer.access_key_id)

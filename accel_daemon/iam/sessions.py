@@ -4,6 +4,9 @@ Everything about a session is sealed into its token (AES-256-GCM, with the daemo
 nothing is kept and a restart ends none. The token holds the session's own access key and secret,
 whose session it is, the policies that narrow it, its times, and everything that it depends on: the
 access key and the roles that it was asked for with. When one of these is gone, so is the session.
+
+A session lasts as long as it was issued for, by time that nobody can set; the clock decides only
+after the machine was started anew.
 """
 
 from __future__ import annotations
@@ -14,12 +17,13 @@ import hmac
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from accel_daemon.clock import Uptime
 from accel_daemon.iam.authentication import unknown_key
 from accel_daemon.iam.callers import AnyPrincipal, AssumedRole, Principal
 from accel_daemon.iam.policy_set import Document, PolicySet
@@ -54,6 +58,7 @@ class Session:
         policies: what narrows it; None where nothing does.
         parents: access key id and role ids that must still be there.
         issued_at, expires_at: seconds since the epoch; from the second one on it is refused.
+        issued_up: the machine's uptime when it was issued; None where that is not known.
     """
 
     access_key_id: str
@@ -66,6 +71,21 @@ class Session:
     parents: tuple[str, ...]
     issued_at: int
     expires_at: int
+    issued_up: Uptime | None = None
+
+    def seconds_left(self, now: datetime, uptime: Uptime | None) -> float:
+        """How long it is still good.
+
+        Args:
+            now: aware time, which counts where
+            uptime: cannot be compared with `issued_up`.
+        """
+        passed = None
+        if uptime is not None and self.issued_up is not None:
+            passed = uptime.since(self.issued_up.boot, self.issued_up.seconds)
+        if passed is None:
+            return self.expires_at - now.timestamp()
+        return self.expires_at - self.issued_at - passed
 
     def principal(self, account: str) -> AnyPrincipal:
         """Who calls with it."""
@@ -131,6 +151,7 @@ class SessionIssuer:
         policies: tuple[Document, ...] | None = None,
         user: str = "",
         parents: tuple[str, ...] = (),
+        uptime: Uptime | None = None,
     ) -> TemporaryCredentials:
         """Credentials of a role. Nobody is asked here whether the caller may have them.
 
@@ -143,6 +164,7 @@ class SessionIssuer:
             policies: narrow what the session may do; None does not.
             user: who asked, and
             parents: with which access key and roles; neither for the daemon itself.
+            uptime: of this machine, now.
 
         Raises:
             ConfigurationError: no such role, or a malformed session name.
@@ -152,16 +174,28 @@ class SessionIssuer:
         if role is None:
             raise ConfigurationError("There is no role of this name.", remedy="Add it first.")
         AssumedRole(role.name, role.role_id, session_name, identities.account)
-        return self._issue(_session(user, role, session_name, policies, parents, now, seconds))
+        session = _session(user, role, session_name, policies, parents, now, seconds)
+        return self._issue(replace(session, issued_up=uptime))
 
     def issue_to_user(
-        self, user: str, access_key_id: str, now: datetime, seconds: int
+        self,
+        user: str,
+        access_key_id: str,
+        now: datetime,
+        seconds: int,
+        uptime: Uptime | None = None,
     ) -> TemporaryCredentials:
         """Credentials with which a user is itself, for a while; they depend on this access key."""
-        return self._issue(_session(user, None, "", None, (access_key_id,), now, seconds))
+        session = _session(user, None, "", None, (access_key_id,), now, seconds)
+        return self._issue(replace(session, issued_up=uptime))
 
     def open(
-        self, access_key_id: str, token: str, now: datetime, identities: Identities
+        self,
+        access_key_id: str,
+        token: str,
+        now: datetime,
+        identities: Identities,
+        uptime: Uptime | None = None,
     ) -> Session:
         """The session of a token, whose signature has to be checked with its secret.
 
@@ -172,7 +206,7 @@ class SessionIssuer:
         session = self.unseal(access_key_id, token)
         if session is None or not session.is_alive(identities):
             raise unknown_key()
-        if now.timestamp() >= session.expires_at:
+        if session.seconds_left(now, uptime) <= 0:
             raise CredentialsError(
                 "The temporary credentials have expired.", reason="CREDENTIALS_EXPIRED"
             )
@@ -244,6 +278,7 @@ def _session(
 def _written(session: Session) -> dict[str, object]:
     """Short names: the token travels with every request."""
     policies = None if session.policies is None else [dict(one) for one in session.policies]
+    up = session.issued_up
     return {
         "k": session.access_key_id,
         "s": session.secret_access_key,
@@ -255,6 +290,7 @@ def _written(session: Session) -> dict[str, object]:
         "d": list(session.parents),
         "b": session.issued_at,
         "e": session.expires_at,
+        **({} if up is None else {"o": up.boot, "t": round(up.seconds, 3)}),
     }
 
 
@@ -266,6 +302,8 @@ def _read(value: Mapping[str, object]) -> Session:
     assert isinstance(parents, list)
     assert isinstance(begin, int)
     assert isinstance(end, int)
+    boot, seconds = value.get("o"), value.get("t", 0)
+    assert isinstance(seconds, int | float)
     return Session(
         access_key_id=str(value["k"]),
         secret_access_key=str(value["s"]),
@@ -277,6 +315,7 @@ def _read(value: Mapping[str, object]) -> Session:
         parents=tuple(str(one) for one in parents),
         issued_at=begin,
         expires_at=end,
+        issued_up=None if boot is None else Uptime(str(boot), seconds),
     )
 
 

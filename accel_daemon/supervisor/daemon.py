@@ -263,7 +263,8 @@ async def _metadata(daemon: _Daemon, control: str) -> AsyncIterator[Mapping[str,
     around = Surroundings(
         options.home, daemon.authority, daemon.fleet, REGION, account, control, daemon.clock
     )
-    role = role_of(options.metadata.role, daemon.sessions, lambda: daemon.identities)
+    name = options.metadata.role
+    role = role_of(name, daemon.sessions, lambda: daemon.identities, daemon.clock)
     service = build_metadata_service(options.metadata, around, role)
     app = build_metadata_app(service)
     hops = options.metadata.hop_limit

@@ -82,13 +82,15 @@ def build_metadata_service(
         options=options,
         signer=DocumentSigner(around.authority, instance.id, now),
         container=container,
-        roles=None if options.role == NO_ROLE else _sessions(role, container, now),
+        roles=None if options.role == NO_ROLE else _sessions(role, container, around.clock),
         user=os.getuid(),
         peer_user=user_of_request,
     )
 
 
-def role_of(name: str, issuer: SessionIssuer, identities: Callable[[], Identities]) -> Role:
+def role_of(
+    name: str, issuer: SessionIssuer, identities: Callable[[], Identities], clock: Clock
+) -> Role:
     """The role of this name, as the identities have it whenever it is asked for."""
 
     def find() -> RoleFacts | None:
@@ -98,7 +100,7 @@ def role_of(name: str, issuer: SessionIssuer, identities: Callable[[], Identitie
     def issue(session: str, now: datetime, seconds: int) -> TemporaryCredentials:
         role = identities().find_role(name)
         seconds = seconds if role is None else min(seconds, role.max_session_seconds)
-        issued = issuer.issue(identities(), name, session, now, seconds)
+        issued = issuer.issue(identities(), name, session, now, seconds, uptime=clock.uptime())
         reason = f"Metadata offers {issued.access_key_id} as {session}."
         arn = role_arn(identities().account, name)
         audit(AuditRecord(arn, "sts:AssumeRole", "*", True, reason, ""))
@@ -123,9 +125,9 @@ def ready_entries(service: MetadataService, base: str, home: Home) -> Mapping[st
     return entries
 
 
-def _sessions(role: Role, container: Container, now: Callable[[], datetime]) -> RoleSessions:
+def _sessions(role: Role, container: Container, clock: Clock) -> RoleSessions:
     """Named as on EC2 and ECS: a session of the instance, and one of the task."""
     return RoleSessions(
-        RoleCredentials(role, container.instance.id, now),
-        RoleCredentials(role, container.task_id, now),
+        RoleCredentials(role, container.instance.id, clock.now, clock.elapsed),
+        RoleCredentials(role, container.task_id, clock.now, clock.elapsed),
     )

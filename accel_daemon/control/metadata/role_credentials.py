@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from accel_daemon.clock import elapsed_seconds
 from accel_daemon.control.metadata.instance import iso_time
 from accel_daemon.iam.temporary_credentials import TemporaryCredentials
 
@@ -54,13 +55,16 @@ class RoleCredentials:
         role: whose they are.
         session: its name, which appears in the audit log.
         now: gives the aware time.
+        elapsed: gives seconds that only rise.
     """
 
     role: Role
     session: str
     now: Callable[[], datetime]
+    elapsed: Callable[[], float] = elapsed_seconds
     _latest: TemporaryCredentials | None = field(default=None, repr=False)
     _of: str = ""
+    _since: float = 0.0
 
     def current(self, facts: RoleFacts) -> TemporaryCredentials:
         """Credentials that are good for at least half of their life.
@@ -71,17 +75,18 @@ class RoleCredentials:
         Raises:
             AcceleratorError: as the role refuses to issue them.
         """
-        now = self.now()
-        if self._latest is None or self._of != facts.id or is_due(self._latest, now):
+        now, passed = self.now(), self.elapsed() - self._since
+        if self._latest is None or self._of != facts.id or is_due(self._latest, now, passed):
             self._latest = self.role.issue(self.session, now, LIFE_SECONDS)
-            self._of = facts.id
+            self._of, self._since = facts.id, self.elapsed()
         return self._latest
 
 
-def is_due(credentials: TemporaryCredentials, now: datetime) -> bool:
-    """Whether new ones are to be issued: in the second half, or when the clock was set back."""
-    life = credentials.expires_at - credentials.issued_at
-    return not credentials.issued_at <= now < credentials.issued_at + life / 2
+def is_due(credentials: TemporaryCredentials, now: datetime, passed: float) -> bool:
+    """Whether new ones are to be issued: in the second half, by what passed or by the clock."""
+    half = (credentials.expires_at - credentials.issued_at) / 2
+    is_early = credentials.issued_at <= now < credentials.issued_at + half
+    return not is_early or passed >= half.total_seconds()
 
 
 def instance_document(credentials: TemporaryCredentials) -> str:

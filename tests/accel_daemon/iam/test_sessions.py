@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accel_daemon.clock import Uptime
 from accel_daemon.iam.callers import AssumedRole, Principal
 from accel_daemon.iam.policy_set import PolicySet
 from accel_daemon.iam.principals import (
@@ -115,6 +116,50 @@ def test_expired_session_is_refused_as_such(late: timedelta) -> None:
     assert refusal(now=NOW + late) == "CREDENTIALS_EXPIRED"
     just = NOW + HOUR - timedelta(milliseconds=1)
     assert ISSUER.open(ISSUED.access_key_id, ISSUED.session_token, just, IDENTITIES)
+
+
+UP = Uptime("boot", 7000.0)
+
+
+def seconds_left(issued: TemporaryCredentials, now: datetime, uptime: Uptime | None) -> float:
+    """Of a session, whose token is opened only while there are some."""
+    opened = ISSUER.unseal(issued.access_key_id, issued.session_token)
+    assert opened is not None
+    left = opened.seconds_left(now, uptime)
+    token = (issued.access_key_id, issued.session_token, now, IDENTITIES, uptime)
+    if left > 0:
+        assert ISSUER.open(*token) == opened
+    else:
+        with pytest.raises(CredentialsError, match="have expired"):
+            ISSUER.open(*token)
+    return left
+
+
+@pytest.mark.parametrize("jump", [-1e9, -7200, 0, 7200, 1e9])
+@pytest.mark.parametrize("passed", [0, 3599, 3600, 90_000])
+def test_a_session_lasts_as_long_whatever_the_clock_shows(passed: float, jump: float) -> None:
+    """By what passed since, which also another daemon on this machine knows."""
+    later, now = Uptime("boot", UP.seconds + passed), NOW + timedelta(seconds=passed + jump)
+    issued = (issue(uptime=UP), ISSUER.issue_to_user("ann", KEY.access_key_id, NOW, 3600, UP))
+    assert [seconds_left(one, now, later) for one in issued] == [3600 - passed] * 2
+
+
+@pytest.mark.parametrize(
+    ("noted", "uptime"),
+    [
+        (UP, Uptime("another", 1e6)),
+        (UP, None),
+        (None, UP),
+        (Uptime("", 7000.0), Uptime("", 1e6)),
+    ],
+)
+def test_the_clock_decides_where_nothing_else_is_known(
+    noted: Uptime | None, uptime: Uptime | None
+) -> None:
+    """After the machine was started anew, and for tokens of earlier versions."""
+    issued = issue(uptime=noted)
+    for passed in (0, 3599, 3600):
+        assert seconds_left(issued, NOW + timedelta(seconds=passed), uptime) == 3600 - passed
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from accel_daemon.clock import Clock
 from accel_daemon.control.metadata.options import MetadataOptions
 from accel_daemon.home import Home, make_private_folder
 from accel_daemon.iam.principals import Identities, Role, new_role_id
@@ -29,7 +30,7 @@ ROLE = Role("the-role", new_role_id(), max_session_seconds=900)
 def test_role() -> None:
     """Found while the identities have it; its sessions are as long as it lets them be."""
     identities, issuer = Identities(roles=(ROLE,)), SessionIssuer.generate()
-    role = role_of("the-role", issuer, lambda: identities)
+    role = role_of("the-role", issuer, lambda: identities, Clock.start())
     facts = role.find()
     assert facts is not None
     assert (facts.arn, facts.id) == (f"arn:aws:iam::{ACCOUNT}:role/the-role", ROLE.role_id)
@@ -51,7 +52,7 @@ def test_ready_entries(tmp_path: Path, name: str) -> None:
     authority = create_authority(datetime.now(UTC), "tests")
     fleet: Any = stand_in_fleet()
     around = Surroundings(home, authority, fleet, "us-east-1", ACCOUNT, "https://h:1")
-    role = role_of(name, SessionIssuer.generate(), Identities)
+    role = role_of(name, SessionIssuer.generate(), Identities, Clock.start())
     service = build_metadata_service(MetadataOptions(role=name), around, role)
     told = ready_entries(service, "http://127.0.0.1:1", home)
     assert told["metadata"] == "http://127.0.0.1:1"

@@ -34,7 +34,25 @@ CREDENTIALS = TemporaryCredentials(
 )
 def test_due(seconds: int, due: bool) -> None:
     """In the second half of their life, and when the clock was set back."""
-    assert is_due(CREDENTIALS, START + timedelta(seconds=seconds)) == due
+    assert is_due(CREDENTIALS, START + timedelta(seconds=seconds), 0.0) == due
+
+
+@pytest.mark.parametrize(("passed", "due"), [(1799.0, False), (1800.0, True), (9999.0, True)])
+def test_due_by_what_passed(passed: float, due: bool) -> None:
+    """Also when the clock is set back so far that it shows the first half again."""
+    assert is_due(CREDENTIALS, START + timedelta(minutes=1), passed) == due
+
+
+def test_a_clock_that_is_set_back_makes_nothing_younger() -> None:
+    """Half an hour after they were issued there are new ones, whatever the clock shows."""
+    issuer, up = Issuer(now=START), [50.0]
+    credentials = RoleCredentials(issuer.role, "i-0", lambda: issuer.now, lambda: up[0])
+    issuer.now += timedelta(minutes=1)
+    first = credentials.current(FACTS)
+    up[0] += 1799
+    assert credentials.current(FACTS) == first
+    up[0] += 1
+    assert credentials.current(FACTS) != first
 
 
 @given(st.lists(st.integers(min_value=0, max_value=5000), max_size=20))
