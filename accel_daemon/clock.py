@@ -62,6 +62,18 @@ class Uptime:
 
 
 @dataclass(frozen=True)
+class Readings:
+    """The present time as `wall()` and `steady()` show it, aware.
+
+    They differ where somebody set the clock, and which one is right cannot be known: it was wrong
+    before, or it is now.
+    """
+
+    wall: datetime
+    steady: datetime
+
+
+@dataclass(frozen=True)
 class Clock:
     """See the module.
 
@@ -117,3 +129,7 @@ class Clock:
     def steady_now(self) -> datetime:
         """`steady()` as an aware time."""
         return datetime.fromtimestamp(self.steady(), UTC)
+
+    def readings(self) -> Readings:
+        """Both."""
+        return Readings(self.now(), self.steady_now())

@@ -7,11 +7,11 @@ import ssl
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 
 from aiohttp import web
 
+from accel_daemon.clock import Readings
 from accel_daemon.control.accelerator_types import (
     describe_accelerator_offerings,
     describe_accelerator_types,
@@ -77,7 +77,7 @@ def load_leaf(
     context: ssl.SSLContext,
     authority: Authority,
     hosts: tuple[str, ...],
-    now: datetime,
+    now: Readings,
     folder: Path,
 ) -> None:
     """Give a context a fresh certificate for these hosts; connections made from then on show it.
@@ -86,7 +86,7 @@ def load_leaf(
         context: of the running server, or a new one.
         authority: who signs it.
         hosts: names or addresses besides localhost and loopback.
-        now: aware time of issue.
+        now: time of issue.
         folder: a private one: Python reads keys from files only, so the key lies there, with mode
             0600, while it is read.
     """
@@ -96,7 +96,8 @@ def load_leaf(
         name="localhost",
         dns_names=names.dns_names,
         ip_addresses=names.ip_addresses,
-        now=now,
+        now=now.wall,
+        steady=now.steady,
     )
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".leaf-") as file:
         file.write(leaf.private_key_pem + leaf.certificate_pem)

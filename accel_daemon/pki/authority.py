@@ -82,6 +82,7 @@ def issue_leaf(
     ip_addresses: Sequence[str] = (),
     now: datetime,
     days: int = LEAF_DAYS,
+    steady: datetime | None = None,
 ) -> Leaf:
     """A server certificate with a fresh key.
 
@@ -92,19 +93,22 @@ def issue_leaf(
         ip_addresses: IPv4 or IPv6 addresses in text.
         now: aware time of issue.
         days: how long it is valid, though never longer than the authority.
+        steady: what the time may be as well, where somebody set the clock: the leaf is good for
+            those who believe the one or the other.
 
     Raises:
         ConfigurationError: a malformed name or address, days below 1, or an authority that is not
-            valid at `now`.
+            valid at `now`, nor at `steady`.
     """
-    _check_time(authority, now, days)
+    times = (now, now if steady is None else steady)
+    _check_time(authority, times, days)
     private_key = ec.generate_private_key(ec.SECP256R1())
     issuer = authority.certificate
-    starts = max(now - BACKDATED, issuer.not_valid_before_utc)
+    starts = max(min(times) - BACKDATED, issuer.not_valid_before_utc)
     certificate = (
         _certificate(_subject(name), private_key.public_key(), starts)
         .issuer_name(issuer.subject)
-        .not_valid_after(min(now + timedelta(days=days), issuer.not_valid_after_utc))
+        .not_valid_after(min(max(times) + timedelta(days=days), issuer.not_valid_after_utc))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage("digital_signature"), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -130,9 +134,9 @@ def fingerprint(certificate: x509.Certificate) -> str:
     return f"sha256:{certificate.fingerprint(hashes.SHA256()).hex()}"
 
 
-def _check_time(authority: Authority, now: datetime, days: int) -> None:
-    certificate = authority.certificate
-    if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
+def _check_time(authority: Authority, times: Sequence[datetime], days: int) -> None:
+    valid = authority.certificate
+    if not any(valid.not_valid_before_utc <= one < valid.not_valid_after_utc for one in times):
         raise ConfigurationError(
             "The certificate authority is not valid at this time.",
             remedy="Check this machine's clock; if it is right, create a new authority.",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from accel_daemon.clock import Readings
 from accel_daemon.pki.authority import Authority, Leaf, issue_leaf
 from accel_daemon.supervisor.addresses import alternative_names
 
@@ -14,7 +15,7 @@ ROTATED_AFTER = timedelta(days=30)
 
 
 def issue_accelerator_leaf(
-    authority: Authority, accelerator_id: str, *hosts: str, now: datetime
+    authority: Authority, accelerator_id: str, *hosts: str, now: Readings
 ) -> Leaf:
     """A leaf that names an accelerator by its id, and the hosts that it is reached at."""
     names = alternative_names(*hosts)
@@ -23,11 +24,17 @@ def issue_accelerator_leaf(
         name=accelerator_id,
         dns_names=names.dns_names,
         ip_addresses=names.ip_addresses,
-        now=now,
+        now=now.wall,
         days=CERTIFICATE_DAYS,
+        steady=now.steady,
     )
 
 
-def is_due(issued: datetime, now: datetime) -> bool:
-    """Whether a certificate is to be replaced: it is old, or the clock was set back behind it."""
-    return not timedelta(0) <= now - issued < ROTATED_AFTER
+def is_due(issued: Readings, now: Readings, after: timedelta = ROTATED_AFTER) -> bool:
+    """Whether a certificate is to be replaced.
+
+    So it is when it is old, by what passed or by the clock, or when the clock was set back behind
+    it: whoever believes the clock then sees one that is not valid yet or soon not any more.
+    """
+    is_old = now.steady - issued.steady >= after
+    return is_old or not timedelta(0) <= now.wall - issued.wall < after

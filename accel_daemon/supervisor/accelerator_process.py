@@ -127,7 +127,7 @@ class AcceleratorProcess:
         self._failure = ""
         self._ready_at: float | None = None
         self._last_active = clock()
-        self._leaf_issued = trust.clock.now()
+        self._leaf_issued = trust.clock.readings()
         self._revoked: dict[tuple[str, str], float] = {}
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -244,7 +244,7 @@ class AcceleratorProcess:
         process = self._process
         if process is None or self.state is not State.READY:
             return
-        if at_once or is_due(self._leaf_issued, self._trust.clock.now()):
+        if at_once or is_due(self._leaf_issued, self._trust.clock.readings()):
             leaf = self._issue_leaf()
             pair = (leaf.certificate_pem.decode(), leaf.private_key_pem.decode())
             notice = Notice("certificate", certificate_pem=pair[0], private_key_pem=pair[1])
@@ -443,8 +443,7 @@ class AcceleratorProcess:
             process.kill()
 
     def _order(self) -> LaunchOrder:
-        place = self.placement
-        leaf = self._issue_leaf()
+        place, leaf = self.placement, self._issue_leaf()
         return LaunchOrder(
             accelerator_id=self.id,
             accelerator_type=place.spec.type,
@@ -468,7 +467,7 @@ class AcceleratorProcess:
         )
 
     def _issue_leaf(self) -> Leaf:
-        now, place = self._trust.clock.now(), self.placement
+        now, place = self._trust.clock.readings(), self.placement
         hosts = (place.listen_host, place.advertised_host)
         leaf = issue_accelerator_leaf(self._trust.authority, self.id, *hosts, now=now)
         self._leaf_issued = now

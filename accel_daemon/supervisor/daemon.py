@@ -15,11 +15,11 @@ import signal
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from accel_daemon.audit_throttle import AuditThrottle
-from accel_daemon.clock import Clock
+from accel_daemon.clock import Clock, Readings
 from accel_daemon.control.audit import AUDIT, AuditRecord, audit, left_out, open_audit_log
 from accel_daemon.control.authority_certificate import AUTHORITY_PEM
 from accel_daemon.control.holders import tell_again
@@ -42,6 +42,7 @@ from accel_daemon.pki.authority import Authority
 from accel_daemon.pki.files import load_or_create_authority
 from accel_daemon.sandbox.enter import default_level
 from accel_daemon.sandbox.levels import Level
+from accel_daemon.supervisor.accelerator_leaf import is_due
 from accel_daemon.supervisor.accelerator_process import AcceleratorProcess, Trust
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
 from accel_daemon.supervisor.addresses import advertised_host, endpoint
@@ -68,7 +69,9 @@ METRICS_HOST = "127.0.0.1"
 DRAIN_SECONDS = 12.0
 IDENTITY_POLL_SECONDS = 0.5
 # Certificates of the control endpoint are valid for 90 days; a daemon may run for longer.
-LEAF_RENEWAL_SECONDS = 24 * 3600.0
+CONTROL_LEAF_ROTATED_AFTER = timedelta(days=1)
+# How long a certificate may be shown that is not good any more because the clock was set.
+LEAF_CHECK_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,7 @@ class _Daemon:
     fleet: Fleet
     faults: FaultBoard | None = None
     tls: ssl.SSLContext = field(default_factory=server_context)
+    leaf_issued: Readings | None = None
     is_ready: bool = False
     is_draining: bool = False
     renewal: asyncio.Event = field(default_factory=asyncio.Event)
@@ -329,24 +333,28 @@ async def _adopt(daemon: _Daemon, identities: Identities) -> None:
 
 
 async def _renew_leaves(daemon: _Daemon) -> None:
-    """Renew certificates once a day, and at once when the operator says so (SIGHUP)."""
+    """Renew certificates that are due, and at once when the operator says so (SIGHUP)."""
     while True:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(daemon.renewal.wait(), LEAF_RENEWAL_SECONDS)
+            await asyncio.wait_for(daemon.renewal.wait(), LEAF_CHECK_SECONDS)
         at_once = daemon.renewal.is_set()
         daemon.renewal.clear()
         try:
-            _renew_leaf(daemon)
+            _renew_leaf(daemon, at_once=at_once)
             await daemon.fleet.renew_certificates(at_once=at_once)
-            LOG.info("certificates: renewed")
-        except Exception:  # The old certificates are still good; the next attempt is tomorrow.
+        except Exception:  # The old certificates may still be good; the next attempt is soon.
             LOG.exception("the certificates could not be renewed")
 
 
-def _renew_leaf(daemon: _Daemon) -> None:
-    hosts = (daemon.options.host, daemon.advertised)
-    folder = daemon.options.home.daemon
-    load_leaf(daemon.tls, daemon.authority, hosts, daemon.clock.now(), folder)
+def _renew_leaf(daemon: _Daemon, *, at_once: bool = True) -> None:
+    """Show another certificate at the control endpoint, where the old one is due or at once."""
+    issued, now = daemon.leaf_issued, daemon.clock.readings()
+    if not at_once and issued is not None and not is_due(issued, now, CONTROL_LEAF_ROTATED_AFTER):
+        return
+    hosts, folder = (daemon.options.host, daemon.advertised), daemon.options.home.daemon
+    load_leaf(daemon.tls, daemon.authority, hosts, now, folder)
+    daemon.leaf_issued = now
+    LOG.info("certificates: renewed")
 
 
 async def _ready_before(fleet: Fleet, stop: asyncio.Event) -> bool:

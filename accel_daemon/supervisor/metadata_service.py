@@ -67,22 +67,22 @@ def build_metadata_service(
     """
     if options.role != NO_ROLE and role.find() is None:
         LOG.warning("there is no role %s yet: metadata offers no credentials", role.name)
-    now = around.clock.now
+    clock = around.clock
     instance = Instance(
         fleet=around.fleet,
         region=around.region,
         control=around.control,
         account=around.account,
         machine=platform.machine(),
-        started=around.clock.now(),
+        started=clock.now(),
     )
     container = Container(instance, load_or_create_token(around.home.container_token))
     return MetadataService(
         instance=instance,
         options=options,
-        signer=DocumentSigner(around.authority, instance.id, now),
+        signer=DocumentSigner(around.authority, instance.id, clock.now, clock.steady_now),
         container=container,
-        roles=None if options.role == NO_ROLE else _sessions(role, container, around.clock),
+        roles=None if options.role == NO_ROLE else _sessions(role, container, clock),
         user=os.getuid(),
         peer_user=user_of_request,
     )

@@ -39,28 +39,37 @@ class DocumentSigner:
         authority: vouches for the key.
         name: the instance id.
         now: gives the aware time.
+        steady: gives it as if nobody had set the clock.
     """
 
     authority: Authority
     name: str
     now: Callable[[], datetime]
+    steady: Callable[[], datetime] | None = None
     _latest: Signatures | None = field(default=None, repr=False)
 
     def sign(self, document: str) -> Signatures:
         """The signatures of the instance's document; the same ones for a month."""
         now = self.now()
         if self._latest is None or not self._latest.made <= now < self._latest.made + _RENEW:
-            self._latest = sign_document(self.authority, self.name, document, now)
+            steady = None if self.steady is None else self.steady()
+            self._latest = sign_document(self.authority, self.name, document, now, steady)
         return self._latest
 
 
-def sign_document(authority: Authority, name: str, document: str, now: datetime) -> Signatures:
+def sign_document(
+    authority: Authority,
+    name: str,
+    document: str,
+    now: datetime,
+    steady: datetime | None = None,
+) -> Signatures:
     """Sign with a fresh key, which is forgotten.
 
     Raises:
-        ConfigurationError: the authority is not valid at `now`.
+        ConfigurationError: the authority is not valid at `now`, nor at `steady`.
     """
-    leaf = issue_leaf(authority, name=name, now=now)
+    leaf = issue_leaf(authority, name=name, now=now, steady=steady)
     key = serialization.load_pem_private_key(leaf.private_key_pem, password=None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     certificate, data = x509.load_pem_x509_certificate(leaf.certificate_pem), document.encode()

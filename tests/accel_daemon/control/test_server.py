@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from accel_daemon.clock import Clock
 from accel_daemon.control.gate import MAX_BODY_BYTES
 from accel_daemon.control.server import build_app, load_leaf, server_context, serving
 from accel_daemon.control.service import ControlService
@@ -91,7 +92,8 @@ def test_header_limit(daemon: Any) -> None:
 def test_key_lies_in_no_file_afterwards(tmp_path: Path) -> None:
     """Python reads keys from files only; the one it read is gone."""
     authority = create_authority(datetime.now(UTC), "CA")
-    load_leaf(server_context(), authority, ("box.example",), datetime.now(UTC), tmp_path)
+    now = Clock.start().readings()
+    load_leaf(server_context(), authority, ("box.example",), now, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
