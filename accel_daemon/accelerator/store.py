@@ -57,6 +57,8 @@ class BundleStore:
         root: its folder.
         limits: bound the files.
         in_use: tells which graphs are loaded or being loaded: their files stay. Asked on threads.
+        clock: seconds that only rise, for promises. Ages of files are as the disk tells them: a
+            clock that is set costs uploads at worst.
 
     Raises:
         BusyError: the disk is full (DISK_FULL). So do all methods that write, and all methods
@@ -68,8 +70,9 @@ class BundleStore:
         root: Path,
         limits: Limits,
         in_use: Callable[[], frozenset[bytes]] = frozenset,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._limits, self.in_use = limits, in_use
+        self._limits, self.in_use, self._clock = limits, in_use, clock
         self._folders = StoreFolders(root)
         self._blobs = self._folders.blobs
         self._partial = self._folders.partial
@@ -92,7 +95,7 @@ class BundleStore:
 
     def promise(self, sha256: str) -> None:
         """A client counts on this file for the graph it will load: do not remove it soon."""
-        self._promised[sha256] = time.time()
+        self._promised[sha256] = self._clock()
 
     def touch(self, graph_id: bytes) -> None:
         """The graph is used now."""
@@ -181,7 +184,7 @@ class BundleStore:
         return bool(removals)
 
     def _contents(self) -> Contents:
-        since = time.time() - _PROMISE_SECONDS
+        since = self._clock() - _PROMISE_SECONDS
         self._promised = {name: at for name, at in self._promised.copy().items() if at > since}
         in_use = (graph_id.hex() for graph_id in self.in_use())
         needed = frozenset([*self._arriving.copy(), *self._promised, *in_use])

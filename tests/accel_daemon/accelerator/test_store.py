@@ -328,6 +328,22 @@ def test_a_file_that_is_gone_on_with_counts_once(root: Path) -> None:
         assert upload.append(4, CONTENT[4:])
 
 
+@pytest.mark.parametrize(("passed", "kept"), [(0.0, True), (599.0, True), (601.0, False)])
+def test_what_a_client_counts_on_is_kept_for_ten_minutes(
+    root: Path, passed: float, kept: bool
+) -> None:
+    """By the clock that nobody sets: no longer, and no shorter."""
+    now = [50.0]
+    store = BundleStore(root, Limits(store_bytes=10), clock=lambda: now[0])
+    first = put(store, CONTENT)
+    now[0] += passed
+    try:
+        put(store, CONTENT[::-1])
+    except LimitError:
+        assert kept
+    assert store.has(first) == kept
+
+
 def test_used_bytes_are_those_of_all_files(store: BundleStore) -> None:
     """Whole files and parts."""
     put(store, CONTENT)
