@@ -28,6 +28,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+# Less is how clocks are kept right.
+_JUMP_SECONDS = 1.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -133,3 +135,20 @@ class Clock:
     def readings(self) -> Readings:
         """Both."""
         return Readings(self.now(), self.steady_now())
+
+
+class JumpWatch:
+    """Notices that somebody set the wall clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ahead = self._reading()
+
+    def _reading(self) -> float:
+        return self._clock.wall() - self._clock.steady()
+
+    def jumped(self) -> float:
+        """By how many seconds it was set since this was asked last; 0 for less than one."""
+        before, self._ahead = self._ahead, self._reading()
+        seconds = self._ahead - before
+        return seconds if abs(seconds) >= _JUMP_SECONDS else 0.0

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from accel_daemon.audit_throttle import AuditThrottle
-from accel_daemon.clock import Clock, Readings
+from accel_daemon.clock import Clock, JumpWatch, Readings
 from accel_daemon.control.audit import AUDIT, AuditRecord, audit, left_out, open_audit_log
 from accel_daemon.control.authority_certificate import AUTHORITY_PEM
 from accel_daemon.control.holders import tell_again
@@ -300,11 +300,21 @@ async def _background(daemon: _Daemon) -> AsyncIterator[None]:
 
 async def _watch_identities(daemon: _Daemon) -> None:
     """Follow the identities' file, and end the tickets of keys that are gone."""
+    watch = JumpWatch(daemon.clock)
     while True:
         await asyncio.sleep(IDENTITY_POLL_SECONDS)
+        _note_jump(watch.jumped())
         await _refresh_identities(daemon)
         for throttle in daemon.throttles:
             throttle.flush()
+
+
+def _note_jump(seconds: float) -> None:
+    """Write down that the clock was set, by which all other lines are dated."""
+    if seconds:
+        why = f"The clock was set {'ahead' if seconds > 0 else 'back'} by {abs(seconds):.0f} s."
+        LOG.warning("%s", why)
+        audit(AuditRecord("", "clock", "*", True, why, ""))
 
 
 async def _refresh_identities(daemon: _Daemon) -> None:

@@ -35,6 +35,9 @@ _log = logging.getLogger(__name__)
 NONCE_HEADER = "X-Accel-Nonce"
 _SERVICE = "elastic-inference"
 _CONNECT_SECONDS = 5.0
+# X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL.
+_OTHER_TIME = (9, 10)
+_CLOCK_REMEDY = "Check this machine's clock, and the daemon's."
 _ANSWER_SECONDS = 30.0
 _RENEW_AT = 0.6  # of a ticket's life; early enough to try again before it ends
 
@@ -208,13 +211,21 @@ def _exchange(
     except urllib3.exceptions.SSLError as error:
         # `from None`: the chain below is urllib3's own business and buries the remedy.
         raise PeerIdentityError(
-            f"{endpoint.control} (from {endpoint.source}) did not prove its identity: {error}"
+            f"{endpoint.control} (from {endpoint.source}) did not prove its identity: {error}",
+            remedy=_CLOCK_REMEDY if _is_of_another_time(error) else "",
         ) from None
     except urllib3.exceptions.HTTPError as error:
         raise ConnectionLostError(
             f"{endpoint.control} (from {endpoint.source}) cannot be reached: {error}"
         ) from None
     return response.status, _json(response.data)
+
+
+def _is_of_another_time(error: Exception) -> bool:
+    """Whether a certificate was refused only because it is not valid yet, or not any more."""
+    cause = error.args[0] if error.args else None
+    code = getattr(cause, "verify_code", None)
+    return isinstance(cause, ssl.SSLCertVerificationError) and code in _OTHER_TIME
 
 
 def trusting(ca_file: str | None) -> ssl.SSLContext:

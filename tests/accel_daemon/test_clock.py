@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from accel_daemon.clock import Clock, boot_id, elapsed_seconds
+from accel_daemon.clock import Clock, JumpWatch, boot_id, elapsed_seconds
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()
 
@@ -70,3 +70,26 @@ def test_this_machine_s_clocks() -> None:
     assert elapsed_seconds() <= elapsed_seconds()
     assert boot_id() == boot_id()
     assert "-" not in boot_id()
+
+
+@pytest.mark.parametrize(
+    ("jump", "noticed"), [(0, 0), (0.9, 0), (-0.9, 0), (1, 1), (-7200, -7200), (1e9, 1e9)]
+)
+def test_a_jump_is_noticed_once(jump: float, noticed: float) -> None:
+    """Neither time that passes, nor what keeps a clock right, is one."""
+    machine = Machine()
+    watch = JumpWatch(machine.clock())
+    machine.wait(86_400)
+    assert watch.jumped() == 0
+    machine.wall += jump
+    assert watch.jumped() == noticed
+    assert watch.jumped() == 0
+
+
+def test_a_clock_that_runs_wrong_is_not_set() -> None:
+    """Half a second again and again is no jump."""
+    machine = Machine()
+    watch = JumpWatch(machine.clock())
+    for _ in range(10):
+        machine.wall += 0.5
+        assert watch.jumped() == 0

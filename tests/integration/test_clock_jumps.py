@@ -83,6 +83,19 @@ def test_a_client_notices_nothing(realm: Realm, model: Path, seconds: int) -> No
             issued += 1
 
 
+def test_the_audit_log_says_when_the_clock_was_set(realm: Realm) -> None:
+    """Each time by how much, so that the times of its lines can be understood."""
+    set_clock(realm, 2 * HOUR)
+    eventually(lambda: "The clock was set ahead by 7200 s." in jumps(realm), 10)
+    set_right(realm)
+    eventually(lambda: jumps(realm)[-1] == "The clock was set back by 7200 s.", 10)
+
+
+def jumps(realm: Realm) -> list[str]:
+    """What the audit log says about the clock."""
+    return [one["reason"] for one in realm.records() if one["action"] == "clock"]
+
+
 def test_a_request_counts_once(realm: Realm) -> None:
     """Not again when the clock was set far ahead, forgot what was long ago, and was set back."""
     profile = json.loads((realm.daemon.home / "client.json").read_text())
