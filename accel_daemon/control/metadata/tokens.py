@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from accel_daemon.clock import elapsed_seconds
 
 TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 - a header's name
 TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
@@ -17,7 +18,7 @@ MAX_TOKENS = 1024
 class Tokens:
     """Session tokens and when they end; the oldest are forgotten when there are too many."""
 
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = elapsed_seconds
     _ends: dict[str, float] = field(default_factory=dict)
 
     def issue(self, seconds: int) -> str:
