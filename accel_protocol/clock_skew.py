@@ -6,7 +6,7 @@ its identity, and a signature is good at that daemon only.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from accel_protocol.errors import AcceleratorError
 
@@ -18,11 +18,11 @@ _FIELD = "server_time"
 
 
 def server_time(error: AcceleratorError) -> datetime | None:
-    """What the daemon's clock showed, aware; None for other errors, and for what is no time."""
+    """What the daemon's clock showed, in UTC; None for other errors, and for what is no time."""
     if error.reason != _REASON:
         return None
     try:
         told = datetime.fromisoformat(error.fields.get(_FIELD, ""))
-    except ValueError:
+        return told.astimezone(UTC) if told.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return told if told.tzinfo is not None else None

@@ -18,7 +18,13 @@ def test_the_daemon_s_time() -> None:
     assert server_time(error) == datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("text", ["", "noon", "2026-01-31", "2026-01-31T12:00:00", "1" * 5000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "noon", "2026-01-31", "2026-01-31T12:00:00", "1" * 5000),
+        *("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"),
+    ],
+)
 def test_what_is_no_time(text: str) -> None:
     """Is not signed with."""
     fields = {"server_time": text}

@@ -44,6 +44,7 @@ FAULTS: list[dict[str, Any]] = [
     {"kind": "unhealthy", "accelerator": ACCELERATOR, "probability": 1},
     {"kind": "memory-pressure", "bytes": 1_000_000},
     {"kind": "expired-credentials", "at": "both", "count": 1},
+    {"kind": "clock-skew", "offset_seconds": -7200.5, "seconds": 5},
 ]
 
 
