@@ -12,7 +12,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -29,6 +29,8 @@ __all__ = ["CERTIFICATE_FILE", "KEY_FILE", "fingerprint", "load_or_create_author
 CERTIFICATE_FILE = "ca.pem"
 KEY_FILE = "ca.key"
 
+# Before this program was written. A machine without a battery starts in 1970.
+_EARLIEST = datetime(2025, 1, 1, tzinfo=UTC)
 _NAME = "Elastic Accelerator CA"
 _MAX_FILE_BYTES = 65_536
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -43,7 +45,8 @@ def load_or_create_authority(folder: Path, now: datetime) -> Authority:
         now: aware.
 
     Raises:
-        ConfigurationError: exactly one file is there; one cannot be read, is empty or malformed;
+        ConfigurationError: a new one is to be made while the clock shows a time before this program
+            was written; exactly one file is there; one cannot be read, is empty or malformed;
             they do not belong together; the certificate is no CA or not valid now; or others can
             read the key or change the folder.
     """
@@ -59,6 +62,12 @@ def _load_or_create(folder: Path, now: datetime) -> Authority:
     present = [os.path.lexists(folder / name) for name in (CERTIFICATE_FILE, KEY_FILE)]
     if any(present):
         return _load(folder, now)
+    if now < _EARLIEST:
+        raise ConfigurationError(
+            f"This machine's clock shows {now:%Y-%m-%d}, so no certificate authority is made: it "
+            "would have ended when the clock is right.",
+            remedy="Set the clock, or wait until the network has set it.",
+        )
     authority = create_authority(now, _NAME)
     replace_file(folder / KEY_FILE, private_key_pem(authority.private_key), 0o600)
     replace_file(folder / CERTIFICATE_FILE, authority.certificate_pem, 0o644)

@@ -243,3 +243,11 @@ def test_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
             load_or_create_authority(tmp_path / "pki", NOW)
     assert os.listdir(tmp_path / "pki") == []
     assert load_or_create_authority(tmp_path / "pki", NOW)
+
+
+def test_no_authority_is_made_in_1970(tmp_path: Path) -> None:
+    """It would have ended by the time that the clock is right, and every client would have it."""
+    with pytest.raises(ConfigurationError, match="clock shows 1970-01-01"):
+        load_or_create_authority(tmp_path / "pki", datetime(1970, 1, 1, tzinfo=UTC))
+    assert not list((tmp_path / "pki").iterdir())
+    load_or_create_authority(tmp_path / "pki", NOW)
