@@ -6,6 +6,9 @@ for the daemon, for neighbours, and for what is taken between two looks.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -134,6 +137,16 @@ class MachineMemory:
             return ""
         finally:
             os.close(descriptor)
+
+
+def give_back_freed() -> None:
+    """Give the system what this process has freed and keeps: what of it is garbage, and the rest.
+
+    The C library keeps what it was given back, for later use.
+    """
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):  # another C library than GNU's
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _numbers(text: str) -> Iterator[tuple[str, int]]:
