@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -379,24 +380,32 @@ class GraphTable:
         self._residency.unpin(graph_id)
 
     def _evict(self, graph_ids: Iterable[bytes]) -> None:
+        """Unload idle graphs; their memory is free afterwards."""
         for graph_id in graph_ids:
-            self.unload(graph_id)
+            loaded = self._forget(graph_id)
+            if loaded is not None:
+                loaded.graph.close()
 
     def unload(self, graph_id: bytes) -> None:
         """Forget a loaded graph; its files stay. Nothing happens when it is not loaded."""
+        loaded = self._forget(graph_id)
+        if loaded is not None:
+            # TensorFlow comes back only when the graph's runs have ended, which may take them long.
+            threading.Thread(target=loaded.graph.close, name="close", daemon=True).start()
+
+    def _forget(self, graph_id: bytes) -> Loaded | None:
         loaded = self._loaded.pop(graph_id, None)
         self._residency.remove(graph_id)
         if loaded is not None:
             loaded.stopped = True
-            loaded.graph.close()
             self._store.touch(graph_id)
             _log.info("unloaded graph %s", graph_id.hex()[:12])
+        return loaded
 
     def set_pressure(self, pressure_bytes: int | None) -> None:
         """Leave graphs so much memory at most; idle ones that no longer fit are evicted at once."""
         self._residency.set_pressure(pressure_bytes)
-        for victim in self._residency.to_evict():
-            self.unload(victim)
+        self._evict(self._residency.to_evict())
 
     @property
     def memory_bytes(self) -> int:
