@@ -32,10 +32,12 @@ class Bound:
     Attributes:
         total: all that there may be.
         left: of it, what nobody has taken. May be negative.
+        is_wall: whether the kernel ends someone where nothing is left.
     """
 
     total: int
     left: int
+    is_wall: bool = True
 
     @property
     def reserve(self) -> int:
@@ -69,6 +71,11 @@ class Memory:
         """Whether more than half of a reserve is gone."""
         return any(one.room < -one.reserve // 2 for one in self.bounds)
 
+    @property
+    def is_acute(self) -> bool:
+        """Whether an eighth of a reserve is left, and the kernel is about to end someone."""
+        return any(one.is_wall and one.left < one.reserve // 8 for one in self.bounds)
+
 
 class MachineMemory:
     """Looks.
@@ -96,7 +103,7 @@ class MachineMemory:
         groups = (self._group(one, machine.total) for one in self._groups)
         bounds = [machine, *(one for one in groups if one is not None)]
         if self._limit is not None:
-            bounds.append(Bound(self._limit, self._limit - self.taken()))
+            bounds.append(Bound(self._limit, self._limit - self.taken(), is_wall=False))
         return Memory(tuple(bounds))
 
     def taken(self) -> int:

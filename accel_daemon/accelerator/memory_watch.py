@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from accel_daemon.accelerator.memory import ran_out
-from accel_daemon.machine_memory import MachineMemory, give_back_freed
+from accel_daemon.machine_memory import MachineMemory, Memory, give_back_freed
 
 # A machine of today fills some 4 GiB a second; more often than this nothing changes.
 _FASTEST_GROWTH = 4 << 30
@@ -27,8 +27,8 @@ _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.01, 0.1
 NOTABLE_GROWTH = 64 << 20
 # What was stopped gets so long to free what it has, before the next one is stopped.
 _FREEING_SECONDS = 1.0
-# For the answers to those whose work was stopped, before the process ends.
-_ANSWERS_SECONDS = 0.05
+# For stopped work to end, and for the answers to those who wait for it, before the process ends.
+_ENDING_SECONDS = 0.25
 _T = TypeVar("_T")
 
 
@@ -107,22 +107,22 @@ class MemoryWatch:
         memory = self.memory.look()
         self._taken = self.memory.taken()
         if memory.room < 0:
-            self._make_room(-memory.room, memory.is_critical)
+            self._make_room(memory)
         self._is_scarce = memory.room < 0
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(seconds_to_next_look(memory.room), self._look)
 
-    def _make_room(self, missing: int, is_critical: bool) -> None:
+    def _make_room(self, memory: Memory) -> None:
         if not self._is_scarce:
             give_back_freed()
             return
         now = self._clock()
         since = [now - one.stopped for one in self._work if one.stopped is not None]
-        if is_critical and since and max(since) >= _ANSWERS_SECONDS:
+        if since and (memory.is_acute or (memory.is_critical and max(since) >= _ENDING_SECONDS)):
             self._end()
-        elif not since and any(relieve(missing) for relieve in self.relieve):
+        elif not since and any(relieve(-memory.room) for relieve in self.relieve):
             give_back_freed()
-        elif is_critical or not since or min(since) >= _FREEING_SECONDS:
+        elif memory.is_acute or not since or min(since) >= _FREEING_SECONDS:
             self._stop_one(now)
 
     def _stop_one(self, now: float) -> None:

@@ -85,7 +85,7 @@ def test_a_limit_of_its_own(tmp_path: Path) -> None:
     write(machine(tmp_path) / "proc/self/statm", "900 500 200 1 0 300 0\n")
     taken = 300 * mmap.PAGESIZE
     look = MachineMemory(GIB, root=tmp_path).look()
-    assert look.bounds[1] == Bound(GIB, GIB - taken)
+    assert look.bounds[1] == Bound(GIB, GIB - taken, is_wall=False)
     assert MachineMemory(1, root=tmp_path).look().bounds[1].left == 1 - taken
 
 
@@ -104,6 +104,13 @@ def test_what_is_critical() -> None:
     enough = Bound(16 * GIB, 8 * GIB)
     assert not Memory((enough, Bound(16 * GIB, GIB // 2))).is_critical
     assert Memory((enough, Bound(16 * GIB, GIB // 2 - 1))).is_critical
+
+
+def test_what_is_acute() -> None:
+    """Where the kernel would end someone soon; a limit of one's own is none of its."""
+    assert not Memory((Bound(16 * GIB, GIB // 8),)).is_acute
+    assert Memory((Bound(16 * GIB, GIB // 8 - 1),)).is_acute
+    assert not Memory((Bound(16 * GIB, -GIB, is_wall=False),)).is_acute
 
 
 def test_this_machine() -> None:

@@ -203,14 +203,32 @@ def test_one_is_stopped_and_others_go_on() -> None:
 
 
 def test_work_that_cannot_be_stopped_ends_the_process() -> None:
-    """Once half of the reserve is gone; its caller is told before."""
+    """Once half of the reserve is gone; its caller is told before, and has time to hear it."""
 
     async def work() -> None:
         told, ends = Told(), []
-        job = Job(MemoryWatch(told, lambda: ends.append(job.outcome.done())))
+        job = Job(MemoryWatch(told, lambda: ends.append(told.looks)))
         told.leave(-RESERVE // 2 - 1)
+        await until(lambda: job.is_stopped)
+        looks = told.looks
         await until(lambda: bool(ends))
-        assert ends[0]
+        assert ends[0] > looks + 3
+        assert isinstance(job.outcome.exception(), ModelError)
+
+    within(work)
+
+
+def test_a_process_about_to_be_ended_by_the_kernel_ends_itself() -> None:
+    """Without waiting, but not before anyone was told."""
+
+    async def work() -> None:
+        told, ends = Told(), []
+        job = Job(MemoryWatch(told, lambda: ends.append(told.looks)))
+        told.leave(-RESERVE)
+        await until(lambda: job.is_stopped)
+        looks = told.looks
+        await until(lambda: bool(ends))
+        assert ends[0] == looks + 1
         assert isinstance(job.outcome.exception(), ModelError)
 
     within(work)
