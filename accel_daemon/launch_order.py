@@ -16,6 +16,8 @@ from accel_daemon.iam.callers import AnyPrincipal, read_principal
 from accel_daemon.iam.policy_set import PolicySet
 from accel_daemon.iam.request_context import ContextValue
 
+# Exit status of a process that has ended itself before the kernel would have, for want of memory.
+OUT_OF_MEMORY = 81
 # Of one line from the supervisor. What limits a caller stands in one; see HolderPolicies.
 MAX_ORDER_BYTES = 1024 * 1024
 
@@ -43,6 +45,7 @@ class LaunchOrder:
             process is ended.
         quarantined: graphs of the tenant that are not tried again, and why, by hexadecimal id.
         clock_anchor: of the supervisor's `Clock`, so that both agree on how old a ticket is.
+        memory_bytes: what its process may take for itself; None for what the machine has.
     """
 
     accelerator_id: str
@@ -65,6 +68,7 @@ class LaunchOrder:
     run_seconds: float = 600.0
     quarantined: dict[str, str] = field(default_factory=dict)
     clock_anchor: float | None = None
+    memory_bytes: int | None = None
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""

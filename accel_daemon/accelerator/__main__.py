@@ -65,7 +65,10 @@ def confine(order: LaunchOrder, reports: BinaryIO) -> SandboxReport:
         file_bytes=Limits(**order.limits).file_bytes,
     )
     try:
-        return enter(make_plan(wanted, find_facts()), kept_descriptors=(reports.fileno(),))
+        return enter(
+            make_plan(wanted, find_facts(order.memory_bytes)),
+            kept_descriptors=(reports.fileno(),),
+        )
     except OSError as error:
         raise ConfigurationError(
             f"The sandbox cannot be entered: {error.strerror or error}.",

@@ -16,7 +16,7 @@ from accel_protocol.errors import ModelError
 # Of the host's memory, what an engine takes for itself with a graph: its first graph most of all,
 # and several copies of constants, which TensorFlow keeps in the definition too.
 _ENGINE_BYTES = 256 << 20
-_COPIES_OF_CONSTANTS = 4
+COPIES_OF_CONSTANTS = 4
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def counted_bytes(weights: Weights, grown: int) -> int:
     More than the weights and the engine's own copies comes of variables that the model makes when
     it is loaded, and that stand in no file.
     """
-    own = _ENGINE_BYTES + _COPIES_OF_CONSTANTS * weights.constants
+    own = _ENGINE_BYTES + COPIES_OF_CONSTANTS * weights.constants
     return max(weights.total, grown - own)
 
 
@@ -75,12 +75,12 @@ def too_large(
         at_least: whether the run was stopped before all that it needs was known.
     """
     fitting = fitting_type(needed)
-    what = f", {_mebibytes(run_bytes)} of it for a run with these feeds" if run_bytes else ""
+    what = f", {mebibytes(run_bytes)} of it for a run with these feeds" if run_bytes else ""
     smaller = ", or smaller feeds" if run_bytes else ""
     least, fits = ("at least ", " or larger") if at_least else ("", ", which it fits into")
     return ModelError(
-        f"The model needs {least}{_mebibytes(needed)} of accelerator memory{what}, "
-        f"and {published.name} has {_mebibytes(published.memory_bytes)}.",
+        f"The model needs {least}{mebibytes(needed)} of accelerator memory{what}, "
+        f"and {published.name} has {mebibytes(published.memory_bytes)}.",
         reason="MODEL_TOO_LARGE",
         remedy=f"Use an accelerator of type {fitting}{fits}{smaller}.",
         fields={
@@ -92,6 +92,6 @@ def too_large(
     )
 
 
-def _mebibytes(count: int) -> str:
-    """Rounded up, so that what does not fit never reads as if it did."""
-    return f"{-(-count // (1 << 20))} MiB"
+def mebibytes(count: int, *, down: bool = False) -> str:
+    """Rounded up, or down for a limit, so that what does not fit never reads as if it did."""
+    return f"{count >> 20 if down else -(-count >> 20)} MiB"

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,7 +26,8 @@ from accel_daemon.accelerator.emulation import (
     counted_bytes,
     too_large,
 )
-from accel_daemon.accelerator.memory import AcceleratorMemory
+from accel_daemon.accelerator.memory import AcceleratorMemory, needed_on_host
+from accel_daemon.accelerator.memory_watch import MemoryWatch
 from accel_daemon.accelerator.pacing import Turn
 from accel_daemon.accelerator.run_costs import RunCosts
 from accel_daemon.accelerator.run_queue import RunQueue
@@ -33,6 +36,7 @@ from accel_daemon.accelerator.store import BundleStore
 from accel_daemon.accelerator.vigil import Vigil
 from accel_daemon.engines.engine import Cost, Engine, Graph, Weights
 from accel_daemon.flight_record import Entry
+from accel_daemon.machine_memory import give_back_freed
 from accel_protocol.errors import AcceleratorError, AnswerLostError, CancelledError, DeadlineError
 from accel_protocol.limits import Limits
 from accel_protocol.manifest import Manifest
@@ -102,6 +106,7 @@ class GraphTable:
         capacity_bytes: what idle graphs are evicted above, where nothing is emulated.
         emulation: the type that is emulated; None on `host`.
         vigil: shows the supervisor what the engine does.
+        watch: stops what takes more memory than there is.
     """
 
     def __init__(
@@ -112,8 +117,11 @@ class GraphTable:
         capacity_bytes: int | None = None,
         emulation: Emulation | None = None,
         vigil: Vigil | None = None,
+        watch: MemoryWatch | None = None,
     ) -> None:
         self._vigil = vigil or Vigil.in_memory(limits)
+        self._watch = watch or MemoryWatch()
+        self._watch.relieve.append(self._relieve)
         self._engine, self._store, self._emulation = engine, store, emulation
         self._memory = AcceleratorMemory(capacity_bytes, emulation)
         self._residency = self._memory.residency
@@ -236,28 +244,37 @@ class GraphTable:
         timeout = self._vigil.bounded(timeout)
         entry = self._vigil.run(call.graph_id, timeout)
         work = loop.run_in_executor(self._threads, _timed, loaded.graph, call.feeds, timeout, entry)
+        # What is awaited here goes on when nobody waits any more.
+        outcome = self._watch.follow(work, partial(self._starve, loaded, work, entry))
         try:
             if self._emulation is not None:
-                await self._watched(loaded, work, self._emulation)
-            return await asyncio.shield(work)
+                await self._watched(loaded, work, outcome, self._emulation)
+            return await outcome
         except asyncio.CancelledError:
             entry.end_within(_CANCEL_GRACE_SECONDS)
             loop.call_later(_CANCEL_GRACE_SECONDS, self._stop, loaded, work)
             raise
 
-    async def _watched(self, loaded: Loaded, work: _Work, emulation: Emulation) -> None:
+    async def _watched(
+        self, loaded: Loaded, work: _Work, outcome: _Work, emulation: Emulation
+    ) -> None:
         """Wait for a run, and stop it when the process grows beyond all that it may take.
 
         Raises:
             ModelError: it did (MODEL_TOO_LARGE).
         """
         before = resident_bytes()
-        while not (await asyncio.wait([work], timeout=_WATCH_SECONDS))[0]:
+        while not (await asyncio.wait([outcome], timeout=_WATCH_SECONDS))[0]:
             grown = resident_bytes() - before
             if grown > allowed_growth(emulation.published):
                 self._stop(loaded, work)
                 needed = loaded.memory_bytes + grown
                 raise too_large(emulation.published, needed, grown, at_least=True)
+
+    def _starve(self, loaded: Loaded, work: _Work, entry: Entry) -> None:
+        """Stop a run for which there is no memory."""
+        entry.end_within(_CANCEL_GRACE_SECONDS)
+        self._stop(loaded, work)
 
     def _stop(self, loaded: Loaded, work: _Work) -> None:
         """Stop a run that is not wanted any more and still goes on, by closing its graph.
@@ -289,14 +306,38 @@ class GraphTable:
             self._memory.check_remembered(graph_id)
             async with self._load_turn:
                 bundle = await loop.run_in_executor(self._loader, self._open_bundle, graph_id)
-                self._evict(self._memory.admit_graph(graph_id, bundle.weights.total))
-                loaded = await loop.run_in_executor(
-                    self._loader, self._load_bundle, graph_id, bundle
-                )
+                await self._make_room(graph_id, bundle)
+                work = loop.run_in_executor(self._loader, self._load_bundle, graph_id, bundle)
+                loaded = await self._watch.follow(work, partial(_close_once_loaded, work))
                 self._keep(loaded)
             return loaded
         finally:
             del self._loading[graph_id]
+
+    async def _make_room(self, graph_id: bytes, bundle: _Bundle) -> None:
+        """Unload idle graphs until one that is to be loaded has room.
+
+        Raises:
+            ModelError, BusyError: see `AcceleratorMemory.admit_graph` and `admit_on_host`.
+        """
+        if self._emulation is not None:
+            self._evict(self._memory.admit_graph(graph_id, bundle.weights.total))
+            return
+        needed, memory = needed_on_host(bundle.manifest.files), self._watch.memory
+        if needed > memory.look().room:
+            await self._give_back_freed()
+        while victims := self._memory.admit_on_host(needed, memory.look().room):
+            self._evict(victims)
+            await self._give_back_freed()
+
+    async def _give_back_freed(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._loader, give_back_freed)
+
+    def _relieve(self, size: int) -> bool:
+        """Unload idle graphs of so many bytes; whether there were any."""
+        victims = self._residency.to_free(size)
+        self._evict(victims)
+        return bool(victims)
 
     def _open_bundle(self, graph_id: bytes) -> _Bundle:
         manifest = self._store.manifest(graph_id)
@@ -339,24 +380,32 @@ class GraphTable:
         self._residency.unpin(graph_id)
 
     def _evict(self, graph_ids: Iterable[bytes]) -> None:
+        """Unload idle graphs; their memory is free afterwards."""
         for graph_id in graph_ids:
-            self.unload(graph_id)
+            loaded = self._forget(graph_id)
+            if loaded is not None:
+                loaded.graph.close()
 
     def unload(self, graph_id: bytes) -> None:
         """Forget a loaded graph; its files stay. Nothing happens when it is not loaded."""
+        loaded = self._forget(graph_id)
+        if loaded is not None:
+            # TensorFlow comes back only when the graph's runs have ended, which may take them long.
+            threading.Thread(target=loaded.graph.close, name="close", daemon=True).start()
+
+    def _forget(self, graph_id: bytes) -> Loaded | None:
         loaded = self._loaded.pop(graph_id, None)
         self._residency.remove(graph_id)
         if loaded is not None:
             loaded.stopped = True
-            loaded.graph.close()
             self._store.touch(graph_id)
             _log.info("unloaded graph %s", graph_id.hex()[:12])
+        return loaded
 
     def set_pressure(self, pressure_bytes: int | None) -> None:
         """Leave graphs so much memory at most; idle ones that no longer fit are evicted at once."""
         self._residency.set_pressure(pressure_bytes)
-        for victim in self._residency.to_evict():
-            self.unload(victim)
+        self._evict(self._residency.to_evict())
 
     @property
     def memory_bytes(self) -> int:
@@ -387,6 +436,16 @@ class _Pace:
                 "The call's time ran out before its accelerator would have answered."
             )
         self.waited = time.monotonic() - started
+
+
+def _close_once_loaded(work: asyncio.Future[Loaded]) -> None:
+    """Free a graph that nobody waits for any more: loading cannot be stopped."""
+
+    def close(done: asyncio.Future[Loaded]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            done.result().graph.close()
+
+    work.add_done_callback(close)
 
 
 def _look_at(done: asyncio.Task[Loaded]) -> None:

@@ -96,12 +96,15 @@ class Residency:
         """
         if self._capacity is None:
             return []
-        excess = self.used_bytes + incoming - self._capacity
+        return self.to_free(self.used_bytes + incoming - self._capacity)
+
+    def to_free(self, size: int) -> list[bytes]:
+        """Idle graphs to unload, oldest first, until so many bytes are free or none is left."""
         chosen: list[bytes] = []
-        for graph_id, size in self._bytes.items():
-            if excess <= 0:
+        for graph_id, own in self._bytes.items():
+            if size <= 0:
                 break
             if graph_id not in self._pins:
                 chosen.append(graph_id)
-                excess -= size
+                size -= own
         return chosen

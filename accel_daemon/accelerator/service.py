@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import psutil
 
 from accel_daemon.accelerator import run_stream
 from accel_daemon.accelerator.emulation import Emulation, emulation_of
 from accel_daemon.accelerator.gate import Gate
 from accel_daemon.accelerator.graphs import GraphTable, Loaded, resident_bytes
+from accel_daemon.accelerator.memory_watch import MemoryWatch
 from accel_daemon.accelerator.punctuality import each_in_time, in_time
 from accel_daemon.accelerator.run_stream import Call, CallReceiver
 from accel_daemon.accelerator.run_totals import RunTotals
@@ -41,7 +41,7 @@ from accel_protocol.limits import PROTOCOL_VERSION, Limits
 from accel_protocol.v1 import accelerator_pb2 as pb
 
 _log = logging.getLogger(__name__)
-# Of the host's memory, for all loaded graphs of type `host`; idle ones are evicted above it.
+# Of the memory that there is, for all loaded graphs of type `host`; idle ones are evicted above it.
 _MEMORY_SHARE = 0.6
 Context = Any  # grpc.aio.ServicerContext, which has no usable types
 
@@ -84,6 +84,7 @@ class AcceleratorService:
     started: float = field(default_factory=time.monotonic)
     sandbox: str = "off"
     vigil: Vigil | None = None
+    watch: MemoryWatch = field(default_factory=MemoryWatch)
     emulation: Emulation | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -113,9 +114,14 @@ class AcceleratorService:
         folder = principal_folder(ticket.account, ticket.principal)
         if folder not in self.tenants:
             store = BundleStore(Path(self.order.store) / folder, self.limits)
-            capacity = int(psutil.virtual_memory().total * _MEMORY_SHARE)
             graphs = GraphTable(
-                self.engine, store, self.limits, capacity, self.emulation, self.vigil
+                self.engine,
+                store,
+                self.limits,
+                int(self.watch.memory.look().total * _MEMORY_SHARE),
+                self.emulation,
+                self.vigil,
+                self.watch,
             )
             self.tenants[folder] = Tenant(store, graphs)
             graphs.set_pressure(self.pressure_bytes)

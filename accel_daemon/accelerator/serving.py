@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
+import os
 import signal
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO, cast
 
 from accel_daemon.accelerator.disturbances import Disturbances
 from accel_daemon.accelerator.gate import Gate
+from accel_daemon.accelerator.memory_watch import MemoryWatch
 from accel_daemon.accelerator.server import AcceleratorServer
 from accel_daemon.accelerator.service import AcceleratorService
 from accel_daemon.accelerator.vigil import Vigil, slots
@@ -27,12 +31,14 @@ from accel_daemon.flight_record import FILE_NAME, FlightRecorder
 from accel_daemon.iam.tickets import TicketVerifier
 from accel_daemon.launch_order import (
     MAX_ORDER_BYTES,
+    OUT_OF_MEMORY,
     AuditedDecision,
     LaunchOrder,
     Notice,
     Report,
     left_out,
 )
+from accel_daemon.machine_memory import MachineMemory
 from accel_daemon.sandbox.enter import seal
 from accel_daemon.sandbox.levels import SandboxReport
 from accel_protocol.limits import Limits
@@ -56,13 +62,16 @@ async def serve(order: LaunchOrder, sandbox: SandboxReport, reports: BinaryIO) -
     limits = Limits(**order.limits)
     leave_keras_out()
     engine = await asyncio.to_thread(open_engine, order.engine, limits, order.allowed_ops)
+    # What is there by now stays. Looking for garbage in it would take half a second each time.
+    gc.freeze()
     for op, reason in sorted(order.allowed_ops.items()):
         _log.warning("the operator allows models to use the op %s: %s", op, reason)
     verifier = TicketVerifier(order.ticket_public_key_pem, order.accelerator_id)
     gate = Gate(verifier, order.tenancy, limits, Clock.start(order.clock_anchor).steady)
     vigil = open_vigil(order, limits)
+    watch = MemoryWatch(MachineMemory(order.memory_bytes), partial(end_for_memory, reports))
     service = AcceleratorService(
-        order, engine, limits, gate, sandbox=sandbox.to_text(), vigil=vigil
+        order, engine, limits, gate, sandbox=sandbox.to_text(), vigil=vigil, watch=watch
     )
     audit = _audit_throttle(reports)
     server = AcceleratorServer(order, service, limits, audit.submit)
@@ -98,6 +107,14 @@ def open_vigil(order: LaunchOrder, limits: Limits) -> Vigil:
         order.run_seconds,
         order.quarantined,
     )
+
+
+def end_for_memory(reports: BinaryIO) -> None:
+    """End this process at once, before the kernel does; the supervisor starts another one."""
+    why = "memory ran out, and what took it could not be stopped"
+    _log.error("%s: this process ends itself", why)
+    _report(reports, Report("failed", message=why))
+    os._exit(OUT_OF_MEMORY)
 
 
 def _report(reports: BinaryIO, report: Report) -> None:

@@ -126,9 +126,10 @@ def cli() -> None:
     "--accelerator",
     "accelerators",
     multiple=True,
-    metavar="TYPE[,engine=E][,python=PATH][,pace=on]",
+    metavar="TYPE[,engine=E][,python=PATH][,pace=on][,memory=SIZE]",
     help=f"An accelerator to offer; may be repeated. TYPE is one of {', '.join(TYPES)}. "
     "With pace=on its runs take as long as the type's published throughput would have them. "
+    "memory=SIZE, as 4GiB, bounds what one of type host may take. "
     "Default: one of type host.",
 )
 @click.option(

@@ -8,12 +8,18 @@ import sys
 from pathlib import Path
 
 import accel_daemon
+from accel_daemon.machine_memory import MachineMemory
 from accel_daemon.sandbox.host_paths import GPU_DEVICES
 from accel_daemon.sandbox.plan import Facts
 
 
-def find_facts() -> Facts:
-    """The facts, before anything is confined."""
+def find_facts(memory_bytes: int | None = None) -> Facts:
+    """The facts, before anything is confined.
+
+    Args:
+        memory_bytes: what the process is to take at most; None for no bound but the machine's.
+    """
+    memory = MachineMemory(memory_bytes)
     prefixes = (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)
     return Facts(
         prefixes=tuple(dict.fromkeys(prefixes)),
@@ -23,7 +29,8 @@ def find_facts() -> Facts:
         gpu_devices=tuple(sorted(path for one in GPU_DEVICES for path in glob.glob(one))),
         is_root=os.geteuid() == 0,
         user_ranges=_user_ranges(),
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        memory_bytes=memory.look().total,
+        memory_files=memory.group_files,
     )
 
 

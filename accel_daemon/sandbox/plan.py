@@ -24,7 +24,7 @@ VARIABLES = frozenset(
 MAX_OPEN_FILES = 65_536
 # Threads: an engine makes a few for each processor, and hosts have hundreds of them.
 MAX_THREADS = 8192
-# Above the host's memory: libraries and stacks reserve what they do not use.
+# Above what there is: libraries and stacks reserve what they do not use.
 _RESERVED_BYTES = 4 * 1024**3
 
 # Users that no distribution gives away: systemd's list of ranges calls these unused. A container
@@ -69,7 +69,8 @@ class Facts:
         gpu_devices: the GPUs' device files that are there.
         is_root: whether this process may become another user.
         user_ranges: (first, count) of the user ids that exist here.
-        memory_bytes: the host's memory.
+        memory_bytes: what the process may have: the host's memory, or a bound below it.
+        memory_files: that tell what its control groups may have.
     """
 
     prefixes: tuple[str, ...]
@@ -80,6 +81,7 @@ class Facts:
     is_root: bool = False
     user_ranges: tuple[tuple[int, int], ...] = ((0, 2**32 - 1),)
     memory_bytes: int = 0
+    memory_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def make_plan(wanted: Wanted, facts: Facts) -> SandboxPlan:
         import_paths=_imported(facts),
         libraries=libraries,
         listed=listed,
-        host_files=(*host_files, *(host_paths.GPU_FILES if gpus else ())),
+        host_files=(*host_files, *facts.memory_files, *(host_paths.GPU_FILES if gpus else ())),
         devices=gpus,
         ports=_ports(wanted.host, wanted.port),
         limits=_limits(wanted.file_bytes, facts.memory_bytes, bool(gpus), uid is not None),

@@ -462,6 +462,7 @@ class AcceleratorProcess:
             allowed_ops=dict(place.spec.allowed_ops),
             load_seconds=place.spec.load_seconds,
             run_seconds=place.spec.run_seconds,
+            memory_bytes=place.spec.memory_bytes,
             quarantined=self.quarantined(),
             clock_anchor=self._trust.clock.anchor,
         )

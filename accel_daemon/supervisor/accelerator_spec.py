@@ -1,10 +1,11 @@
-"""What the operator asks for with `--accelerator TYPE[,engine=E][,python=PATH][,pace=on]`.
+"""What the operator asks for with `--accelerator TYPE[,engine=E][,python=PATH]…`.
 
 Pure but for one look at the file system: the interpreter must be there.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -15,8 +16,13 @@ from accel_protocol.errors import ConfigurationError
 
 ENGINES = ("tensorflow", "onnx", "mxnet")
 DEFAULT_ENGINE = "tensorflow"
-_OPTIONS = ("engine", "python", "pace")
+_OPTIONS = ("engine", "python", "pace", "memory")
 _PACES = ("on", "off")
+_SIZE = re.compile(r"([0-9]{1,9})(MiB|GiB)", re.ASCII)
+_UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
+_LEAST_MEMORY = (
+    1 << 30
+)  # an engine takes a quarter of it for itself, another one is kept in reserve
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class AcceleratorSpec:
         paced: whether runs take as long as the type's published throughput would have them.
         allowed_ops: ops admitted beside those that always are, each with the operator's reason.
         load_seconds, run_seconds: how long loading a graph, or one run, may take.
+        memory_bytes: what its process may take for itself; None for what the machine has.
     """
 
     type: str = HOST_TYPE
@@ -39,6 +46,7 @@ class AcceleratorSpec:
     allowed_ops: Mapping[str, str] = field(default_factory=dict)
     load_seconds: float = 300.0
     run_seconds: float = 600.0
+    memory_bytes: int | None = None
 
 
 def parse_accelerator(text: str) -> AcceleratorSpec:
@@ -58,6 +66,8 @@ def parse_accelerator(text: str) -> AcceleratorSpec:
         spec = replace(spec, python=_find_interpreter(chosen["python"]))
     if "pace" in chosen:
         spec = replace(spec, paced=_read_pace(chosen["pace"], accelerator_type))
+    if "memory" in chosen:
+        spec = replace(spec, memory_bytes=_read_memory(chosen["memory"], accelerator_type))
     return spec
 
 
@@ -68,7 +78,7 @@ def _read_options(options: list[str]) -> Mapping[str, str]:
         if name not in _OPTIONS or not equals or not value:
             raise _invalid(
                 f"{option[:40]!r} is no option of an accelerator",
-                ("engine=E", "python=PATH", "pace=on"),
+                ("engine=E", "python=PATH", "pace=on", "memory=SIZE"),
             )
         if name in chosen:
             raise _invalid(f"The option {name} is given twice", _OPTIONS)
@@ -91,6 +101,20 @@ def _read_pace(pace: str, accelerator_type: str) -> bool:
             remedy=f"Use one of {', '.join(one for one in TYPES if one != HOST_TYPE)}.",
         )
     return pace == "on"
+
+
+def _read_memory(text: str, accelerator_type: str) -> int:
+    if accelerator_type != HOST_TYPE:
+        raise ConfigurationError(
+            f"The memory of {accelerator_type} is a published figure.",
+            remedy=f"Use the type {HOST_TYPE}, or the published type that fits.",
+        )
+    size = _SIZE.fullmatch(text)
+    if size is None or (count := int(size[1]) * _UNITS[size[2]]) < _LEAST_MEMORY:
+        raise _invalid(
+            f"{text[:40]!r} is no size of memory", ("1GiB", "1536MiB", "any larger size")
+        )
+    return count
 
 
 def _find_interpreter(path: str) -> str:

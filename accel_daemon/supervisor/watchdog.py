@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from accel_daemon.flight_record import FlightRecord, Work
+from accel_daemon.launch_order import OUT_OF_MEMORY
 
 LOOK_SECONDS = 0.5
 # 15 s: an engine that reads the largest model it may be sent holds Python's lock for some seconds.
@@ -81,12 +82,13 @@ def blame_for_exit(status: int, record: FlightRecord | None) -> Mapping[bytes, s
         status: of the exit; the negative number of the signal that ended it.
         record: what the process left.
     """
-    if record is None or -status not in _FAULTS:
+    if record is None or (-status not in _FAULTS and status != OUT_OF_MEMORY):
         return {}
-    name = signal.Signals(-status).name
+    how = (
+        "for want of memory" if status == OUT_OF_MEMORY else f"with {signal.Signals(-status).name}"
+    )
     return {
-        one.graph_id: f"the process ended with {name} while {_WORDS[one.kind]}"
-        for one in record.work
+        one.graph_id: f"the process ended {how} while {_WORDS[one.kind]}" for one in record.work
     }
 
 

@@ -27,6 +27,7 @@ from accel_protocol.errors import (
     ConnectionLostError,
     DeadlineError,
     GraphError,
+    ModelError,
     UnavailableError,
 )
 from client_runtime import EIPredictor
@@ -148,7 +149,8 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
     wrapper = folder / "python"
     wrapper.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ENGINE}"\n')
     wrapper.chmod(0o755)
-    kinds = ["host", "host", f"host,python={wrapper}"]
+    # What grows evenly would take this machine's memory from other tests.
+    kinds = ["host,memory=1GiB", "host", f"host,python={wrapper}"]
     running = start_daemon(
         tmp_path_factory.mktemp("home"),
         *("--port", "0", "--allow-op", "Abort=attacked by a test"),
@@ -187,10 +189,7 @@ def aborting(start: Any) -> dict[str, Any]:
 
 
 def growing(start: Any) -> dict[str, Any]:
-    """Doubles what it holds up to 256 MiB, and then takes 65 536 times as much.
-
-    No machine has that; a bomb that grew evenly would take this one's memory from other tests.
-    """
+    """Doubles what it holds up to 256 MiB, and then takes 65 536 times as much. None has that."""
 
     def body(i: Any, held: Any) -> Any:
         times = tf.where(i < 8, 2, 2**16)
@@ -203,6 +202,17 @@ def growing(start: Any) -> dict[str, Any]:
         shape_invariants=(tf.TensorShape([]), tf.TensorShape([None])),
     )
     return {"sum": tf.reduce_sum(held)}
+
+
+def swelling(start: Any) -> dict[str, Any]:
+    """Keeps 64 MiB more in each round."""
+    held = tf.TensorArray(tf.float32, 0, dynamic_size=True, clear_after_read=False)
+    _, held = tf.while_loop(
+        lambda i, held: i < 2**30,
+        lambda i, held: (i + 1, held.write(i, tf.fill([2**24], tf.cast(i, tf.float32)))),
+        (tf.cast(start * 0, tf.int32), held),
+    )
+    return {"sum": tf.reduce_sum(held.read(0))}
 
 
 def tile(start: Any) -> dict[str, Any]:
@@ -261,6 +271,21 @@ def test_a_memory_bomb(street: Street, bomb: Callable[[Any], Any]) -> None:
                 predictor(START, timeout=patience(60))
 
         street.withstands(attack)
+
+
+def test_a_memory_bomb_that_grows_evenly(street: Street) -> None:
+    """It is stopped before there is no memory left, and its process lives."""
+    before = street.daemon.status()["accelerators"]
+    with attacking(street, "swelling", swelling) as predictor:
+
+        def attack() -> None:
+            with pytest.raises(ModelError) as caught:
+                predictor(START, timeout=patience(60))
+            assert caught.value.reason == "MODEL_TOO_LARGE"
+
+        street.withstands(attack)
+    after = street.daemon.status()["accelerators"]
+    assert [row["pid"] for row in after] == [row["pid"] for row in before]
 
 
 def test_a_fork_bomb(street: Street) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class StillGraph:
     told: Cost | None
     repeatable: bool = True
     closed: bool = False
+    closes: threading.Event | None = None
     feeds: Mapping[str, TensorSpec] = field(default_factory=lambda: {"x": SPEC})
     fetches: Mapping[str, TensorSpec] = field(default_factory=lambda: {"y": SPEC})
 
@@ -48,7 +50,9 @@ class StillGraph:
         return self.told
 
     def close(self) -> None:
-        """See `Graph.close`."""
+        """See `Graph.close`; waits like TensorFlow, where it is told for what."""
+        if self.closes is not None:
+            self.closes.wait(30)
         self.closed = True
 
 
@@ -113,6 +117,12 @@ def table(tmp_path: Path) -> Callable[..., Table]:
     return make
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    while not holds():
+        await asyncio.sleep(0.005)
+
+
 def within(work: Awaitable[Any]) -> Any:
     """What the work brings, on a loop of its own."""
 
@@ -170,7 +180,24 @@ def test_a_run_that_takes_far_more_than_there_is_is_stopped(
         with pytest.raises(ModelError) as caught:
             await made.run(graph_id, 1.0)
         assert caught.value.fields["needed_bytes"] == str(1000 + 4 * GIB)
-        assert made.engine.loaded[0].closed
+        await until(lambda: made.engine.loaded[0].closed)
+
+    within(work())
+
+
+def test_a_graph_whose_runs_do_not_stop_holds_nobody_up(table: Callable[..., Table]) -> None:
+    """Closing it takes as long as they do; the loop goes on with others meanwhile."""
+    made = table()
+
+    async def work() -> None:
+        graph_id = await made.load(1000)
+        graph = made.engine.loaded[0]
+        graph.closes = threading.Event()
+        made.graphs.unload(graph_id)
+        await made.run(await made.load(1000, "another"))
+        assert not graph.closed
+        graph.closes.set()
+        await until(lambda: graph.closed)
 
     within(work())
 

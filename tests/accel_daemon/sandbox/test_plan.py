@@ -100,6 +100,15 @@ def test_libraries_are_read(path: str) -> None:
     assert rights_of(plan(), path) == rights.READ
 
 
+def test_what_bounds_its_memory_is_read() -> None:
+    """The files of its own control groups, and no other file of theirs."""
+    group = "/sys/fs/cgroup/a"
+    made = plan(replace(FACTS, memory_files=(f"{group}/memory.max",), memory_bytes=2**30))
+    assert rights_of(made, f"{group}/memory.max") == rights.READ
+    assert rights_of(made, f"{group}/cgroup.procs") == 0
+    assert made.limits["DATA"] == 5 * 2**30
+
+
 def test_of_a_checkout_only_the_packages_are_read() -> None:
     """Its other files may be anything; their names are needed to find the packages."""
     paths = ("/", "/src", "/opt/python/lib")

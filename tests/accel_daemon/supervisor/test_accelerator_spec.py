@@ -32,6 +32,15 @@ def test_pacing_is_on_request() -> None:
 
 
 @pytest.mark.parametrize(
+    ("size", "expected"), [("1GiB", 2**30), ("1536MiB", 1536 * 2**20), ("64GiB", 2**36)]
+)
+def test_memory_may_be_bounded(size: str, expected: int) -> None:
+    """In units that say which they are; without the option there is no bound."""
+    assert parse_accelerator(f"host,memory={size}").memory_bytes == expected
+    assert parse_accelerator("host").memory_bytes is None
+
+
+@pytest.mark.parametrize(
     ("text", "hint"),
     [
         ("", "host, eia1.medium"),
@@ -45,6 +54,12 @@ def test_pacing_is_on_request() -> None:
         ("host,engine=onnx,engine=onnx", "engine, python"),
         ("eia1.medium,pace=fast", "on, off"),
         ("host,pace=on", "eia1.medium"),
+        ("host,memory=1023MiB", "1GiB"),
+        ("host,memory=4096", "1GiB"),
+        ("host,memory=4GB", "1GiB"),
+        ("host,memory=-4GiB", "1GiB"),
+        ("host,memory=\u0664GiB", "1GiB"),
+        ("eia2.large,memory=4GiB", "the type host"),
         ("host,python=/nowhere/python", "elastic-accelerator is installed"),
     ],
 )

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from accel_daemon.flight_record import FlightRecord, Work
+from accel_daemon.launch_order import OUT_OF_MEMORY
 from accel_daemon.supervisor.watchdog import GRACE_SECONDS, MISSED_LOOKS, Watchdog, blame_for_exit
 
 GRAPH, OTHER = b"g" * 32, b"o" * 32
@@ -77,10 +78,11 @@ def test_late_work_of_a_process_that_was_paused_is_no_hang() -> None:
         (-signal.SIGTERM, False),
         (0, False),
         (1, False),
+        (OUT_OF_MEMORY, True),
     ],
 )
 def test_blame_for_an_exit(status: int, is_to_blame: bool) -> None:
-    """Only for signals that a process brings upon itself."""
+    """Only for signals that a process brings upon itself, and where it says that memory ran out."""
     blame = blame_for_exit(status, FlightRecord(1, (EARLY,)))
     assert (set(blame) == {OTHER}) is is_to_blame
     assert blame_for_exit(status, None) == {}
