@@ -10,6 +10,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from accel_daemon.accelerator.call_context import CallContext
 from accel_daemon.accelerator.certificates import ShownCertificate
 from accel_daemon.accelerator.disturbances import (
     DisturbanceInterceptor,
@@ -22,7 +23,7 @@ from accel_daemon.accelerator.service import AcceleratorService
 from accel_daemon.accelerator.visits import Audit, Doorkeeper, Visit
 from accel_daemon.launch_order import LaunchOrder, Notice
 from accel_protocol.errors import ConfigurationError
-from accel_protocol.limits import Limits
+from accel_protocol.limits import DEFAULT_LIMITS, Limits
 from accel_protocol.methods import METHODS, SERVICE
 
 _DRAIN_POLL_SECONDS = 0.05
@@ -65,7 +66,8 @@ def _guarded(door: Doorkeeper, path: str, behind: Any) -> Any:
         async def work(visit: Visit) -> None:
             await visit.admit()
 
-        await refusing(door.visit(path, context), context, work)
+        call = CallContext(context, DEFAULT_LIMITS.idle_call_seconds)
+        await refusing(door.visit(path, context), call, work)
         async for answer in behind.stream_stream(requests, context):
             yield answer
 

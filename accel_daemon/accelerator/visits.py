@@ -68,6 +68,14 @@ class Visit:
         """As policies name it; "" for what there is not."""
         return PERMISSIONS.get(self.path) or ""
 
+    def identify(self) -> Ticket | None:
+        """The caller's ticket, before what it asks for is known; None where none is asked for.
+
+        Raises:
+            AcceleratorError: see Gate.admit.
+        """
+        return self.door.gate.admit(self.path, self.metadata)
+
     async def admit(self, graph_id: bytes | None = None) -> Ticket | None:
         """The caller's ticket, once it may do this; None where none is asked for.
 
@@ -76,7 +84,7 @@ class Visit:
         Raises:
             AcceleratorError: see Gate.admit, PolicyTable.wait_for and `_check`.
         """
-        ticket = self.door.gate.admit(self.path, self.metadata)
+        ticket = self.identify()
         if ticket is not None:
             await self.door.gate.policies.wait_for(ticket)
             if self.action != RUN_ACTION:
@@ -134,7 +142,7 @@ class Visit:
     def _who(self) -> str:
         """For a call that was not admitted: whose ticket it proved to be, or claims to be."""
         try:
-            ticket = self.door.gate.admit(self.path, self.metadata)
+            ticket = self.identify()
         except AcceleratorError:
             return claimed_access_key_id(_authorization(self.metadata))
         return "" if ticket is None else ticket.principal
