@@ -56,7 +56,9 @@ class CallContext:
         """
         await taken_in_time(self._context.write(message), self._seconds)
 
-    async def abort(self, code: grpc.StatusCode, details: str, trailer: tuple[Any, ...]) -> None:
+    async def abort(
+        self, code: grpc.StatusCode, details: str = "", trailer: tuple[Any, ...] = ()
+    ) -> None:
         """End the call with an error, which a caller that does not read may never see."""
         try:
             async with asyncio.timeout(self._seconds):

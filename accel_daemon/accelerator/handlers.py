@@ -172,6 +172,8 @@ async def refusing(visit: Visit, context: CallContext, work: Work) -> None:
         await work(visit)
     except AcceleratorError as error:
         await _refuse(visit, context, error)
+    except grpc.aio.AbortError:
+        raise  # it has been ended with a status already
     except Exception:
         _log.exception("request %s failed", visit.request_id)
         await _refuse(visit, context, InternalError("The accelerator failed on this call."))

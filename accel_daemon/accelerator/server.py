@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from accel_daemon.accelerator.call_context import CallContext
 from accel_daemon.accelerator.certificates import ShownCertificate
 from accel_daemon.accelerator.disturbances import (
     DisturbanceInterceptor,
     Disturbances,
     ending,
 )
+from accel_daemon.accelerator.foreign_handlers import guarded, public, unknown
 from accel_daemon.accelerator.gate import PERMISSIONS, PUBLIC
-from accel_daemon.accelerator.handlers import generic_handler, refusing
+from accel_daemon.accelerator.handlers import generic_handler
+from accel_daemon.accelerator.public_calls import PublicCalls
 from accel_daemon.accelerator.service import AcceleratorService
-from accel_daemon.accelerator.visits import Audit, Doorkeeper, Visit
+from accel_daemon.accelerator.visits import Audit, Doorkeeper
 from accel_daemon.launch_order import LaunchOrder, Notice
 from accel_protocol.errors import ConfigurationError
-from accel_protocol.limits import DEFAULT_LIMITS, Limits
+from accel_protocol.limits import Limits
 from accel_protocol.methods import METHODS, SERVICE
 
 _DRAIN_POLL_SECONDS = 0.05
@@ -35,7 +36,6 @@ _HANDSHAKE_MS = 10_000
 _IDLE_CONNECTION_MS = 600_000
 _HEALTH_SERVICES = ("", SERVICE)
 _OURS = frozenset(method.path for method in METHODS.values())
-_ASK_THEMSELVES = _OURS | {path for path, action in PERMISSIONS.items() if action is PUBLIC}
 
 
 class GateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
@@ -44,38 +44,23 @@ class GateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     The service's own handlers ask the gate themselves, because they need the ticket it returns.
     """
 
-    def __init__(self, door: Doorkeeper) -> None:
-        self._door = door
+    def __init__(self, door: Doorkeeper, service: AcceleratorService) -> None:
+        self._door, self._service = door, service
+        self._public = PublicCalls()
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: Any
     ) -> Any:
         """See grpc.aio.ServerInterceptor."""
         path = details.method
-        if path in _ASK_THEMSELVES:
+        if path in _OURS:
             return await continuation(details)
         if path not in PERMISSIONS:
-            return _guarded(self._door, path, None)
-        return _guarded(self._door, path, await continuation(details))
-
-
-def _guarded(door: Doorkeeper, path: str, behind: Any) -> Any:
-    """A handler that asks the gate, and then does what `behind`, a stream's handler, does."""
-
-    async def handle(requests: Any, context: Any) -> AsyncIterator[Any]:
-        async def work(visit: Visit) -> None:
-            await visit.admit()
-
-        call = CallContext(context, DEFAULT_LIMITS.idle_call_seconds)
-        await refusing(door.visit(path, context), call, work)
-        async for answer in behind.stream_stream(requests, context):
-            yield answer
-
-    if behind is None:
-        return grpc.stream_stream_rpc_method_handler(handle)
-    return grpc.stream_stream_rpc_method_handler(
-        handle, behind.request_deserializer, behind.response_serializer
-    )
+            return unknown(self._door, path)
+        behind = await continuation(details)
+        if PERMISSIONS[path] is PUBLIC:
+            return public(self._door, self._public, path, behind)
+        return guarded(self._door, self._service, path, behind)
 
 
 class AcceleratorServer:
@@ -90,7 +75,7 @@ class AcceleratorServer:
     ) -> None:
         door = Doorkeeper(service.gate, order.accelerator_id, audit)
         self.disturbances = Disturbances() if order.allow_faults else None
-        interceptors: list[Any] = [GateInterceptor(door)]
+        interceptors: list[Any] = [GateInterceptor(door, service)]
         if self.disturbances is not None:
             interceptors.append(DisturbanceInterceptor(self.disturbances))
         self._server = grpc.aio.server(interceptors=interceptors, options=_options(limits))
