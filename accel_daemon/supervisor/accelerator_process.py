@@ -31,7 +31,7 @@ from accel_daemon.supervisor.process_reports import printable, read_report
 from accel_daemon.supervisor.strikes import Strikes
 from accel_daemon.supervisor.tenancy import Assignment, Granted, NeedsRestart, Tenancy
 from accel_daemon.supervisor.ticket_holders import TicketHolders
-from accel_daemon.supervisor.watch import blame_for_exit, end_when_it_hangs
+from accel_daemon.supervisor.watch import Watch
 from accel_daemon.supervisor.watchdog import Hang
 from accel_protocol.errors import ConfigurationError
 
@@ -298,27 +298,29 @@ class AcceleratorProcess:
         LOG.info("accelerator %s: started as process %d", self.id, process.pid)
         timer = asyncio.get_running_loop().call_later(START_SECONDS, self._give_up, process)
         reader = asyncio.create_task(self._talk(process, order))
-        watch = asyncio.create_task(end_when_it_hangs(process, self._is_ready, self._note_hang))
+        watch = Watch(process)
+        watching = asyncio.create_task(watch.end_when_it_hangs(self._is_ready, self._note_hang))
         try:
             status = await process.wait()
             await asyncio.wait([reader], timeout=1.0)
         finally:
             timer.cancel()
             reader.cancel()
-            watch.cancel()
-        self._strike(blame_for_exit(process, status))
+            watching.cancel()
+        self._strike(watch.blame_for_exit(status))
         self._exited(f"ended with exit status {status}")
 
     def _note_hang(self, hang: Hang) -> None:
         LOG.error("accelerator %s: %s, and is killed", self.id, hang.why)
-        self._strike(hang.blame)
+        self._strike(hang.blame, is_certain=hang.is_certain)
 
-    def _strike(self, blame: Mapping[bytes, str]) -> None:
+    def _strike(self, blame: Mapping[bytes, str], *, is_certain: bool = False) -> None:
         """Remember which graphs brought the process down."""
         for graph_id, why in blame.items():
-            LOG.error("accelerator %s: strike for graph %s: %s", self.id, graph_id.hex()[:12], why)
+            LOG.error("accelerator %s: blame on graph %s: %s", self.id, graph_id.hex()[:12], why)
         if self.tenancy.principal is not None:
-            self.strikes.strike(self.tenancy.principal, blame, self._clock())
+            now = self._clock()
+            self.strikes.strike(self.tenancy.principal, blame, now, is_certain=is_certain)
 
     async def _talk(self, process: RunningProcess, order: LaunchOrder) -> None:
         await self._send(process, order.to_line())
