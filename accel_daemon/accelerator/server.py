@@ -66,6 +66,9 @@ class GateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 class AcceleratorServer:
     """One listening server.
 
+    Attributes:
+        is_serving: whether it has started and does not drain.
+
     Raises:
         ConfigurationError: the port cannot be had, or the certificate cannot be used.
     """
@@ -86,7 +89,7 @@ class AcceleratorServer:
         reflection.enable_server_reflection(names, self._server)
         self._service, self._streams = service, service.gate.streams
         self._pruning: asyncio.TimerHandle | None = None
-        self._is_serving = False
+        self.is_serving = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.certificate = ShownCertificate(order.certificate_pem, order.private_key_pem)
         self.port = self._listen(order)
@@ -106,7 +109,7 @@ class AcceleratorServer:
     async def start(self) -> None:
         """Accept requests, and say so in the health service."""
         await self._server.start()
-        self._is_serving = True
+        self.is_serving = True
         await self._show_health()
 
     async def disturb(self, notice: Notice) -> None:
@@ -136,7 +139,7 @@ class AcceleratorServer:
 
     async def drain(self, grace: float) -> None:
         """Turn health off, let running calls end within `grace` seconds, then stop."""
-        self._is_serving = False
+        self.is_serving = False
         await self._show_health()
         self._streams.end_idle()
         stopping = asyncio.create_task(self._server.stop(grace))
@@ -149,7 +152,7 @@ class AcceleratorServer:
     async def _show_health(self) -> None:
         is_ill = self.disturbances is not None and self.disturbances.is_unhealthy
         answers = health_pb2.HealthCheckResponse
-        status = answers.SERVING if self._is_serving and not is_ill else answers.NOT_SERVING
+        status = answers.SERVING if self.is_serving and not is_ill else answers.NOT_SERVING
         for name in _HEALTH_SERVICES:
             await self._health.set(name, status)
 
