@@ -37,7 +37,7 @@ class Limits:
         streams: Run streams open at one time; each costs memory even when idle.
         ticket_characters: a ticket is some 500 characters; longer ones are not ours.
         metadata_bytes: metadata of one call; a ticket and little else.
-        store_bytes: a principal's files on disk.
+        store_bytes: a principal's files on disk, manifests included.
         graph_messages: messages in the file of a graph; each becomes some hundred bytes in memory.
         graph_nodes: nodes of what is loaded of a graph, functions included; the largest models of
             keras.applications have some 10 000.
