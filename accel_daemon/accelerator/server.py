@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import grpc
@@ -11,6 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from accel_daemon.accelerator.certificates import ShownCertificate
+from accel_daemon.accelerator.connections import Connections
 from accel_daemon.accelerator.disturbances import (
     DisturbanceInterceptor,
     Disturbances,
@@ -27,13 +29,15 @@ from accel_protocol.errors import ConfigurationError
 from accel_protocol.limits import Limits
 from accel_protocol.methods import METHODS, SERVICE
 
+_log = logging.getLogger(__name__)
 _DRAIN_POLL_SECONDS = 0.05
 # For the answers of calls that have just ended to be sent.
 _LAST_ANSWERS_SECONDS = 0.5
 # A TLS handshake takes milliseconds; who connects and says nothing is let go after it.
 _HANDSHAKE_MS = 10_000
 # A connection without calls is closed; clients open another one by themselves.
-_IDLE_CONNECTION_MS = 600_000
+_IDLE_CONNECTION_MS = 60_000
+_SWEEP_SECONDS = 1.0
 _HEALTH_SERVICES = ("", SERVICE)
 _OURS = frozenset(method.path for method in METHODS.values())
 
@@ -93,6 +97,8 @@ class AcceleratorServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self.certificate = ShownCertificate(order.certificate_pem, order.private_key_pem)
         self.port = self._listen(order)
+        connections = Connections(self.port, limits.connections)
+        door.meet, self._sweep = connections.meet, connections.sweep
 
     def _listen(self, order: LaunchOrder) -> int:
         try:
@@ -109,6 +115,7 @@ class AcceleratorServer:
     async def start(self) -> None:
         """Accept requests, and say so in the health service."""
         await self._server.start()
+        self._spawn(self._thin_out_crowds())
         self.is_serving = True
         await self._show_health()
 
@@ -133,9 +140,19 @@ class AcceleratorServer:
             self._pruning = loop.call_later(seconds, self._follow_later, disturbances)
 
     def _follow_later(self, disturbances: Disturbances) -> None:
-        task = asyncio.get_running_loop().create_task(self._follow_disturbances(disturbances))
+        self._spawn(self._follow_disturbances(disturbances))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _thin_out_crowds(self) -> None:
+        """Close connections of strangers where they would keep others out."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            if closed := await asyncio.to_thread(self._sweep):
+                _log.warning("closed %d connections of strangers: too many are open", closed)
 
     async def drain(self, grace: float) -> None:
         """Turn health off, let running calls end within `grace` seconds, then stop."""
@@ -148,6 +165,8 @@ class AcceleratorServer:
         # What goes on now only watches health, which would last for the whole grace.
         await self._server.stop(min(grace, _LAST_ANSWERS_SECONDS))
         await stopping
+        for task in self._tasks:
+            task.cancel()
 
     async def _show_health(self) -> None:
         is_ill = self.disturbances is not None and self.disturbances.is_unhealthy

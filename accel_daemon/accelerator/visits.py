@@ -31,12 +31,14 @@ class Doorkeeper:
         accelerator_id: named in refusals.
         audit: takes each decision.
         clock: seconds since the epoch.
+        meet: told on which connections a good ticket was shown, by gRPC's names of them.
     """
 
     gate: Gate
     accelerator_id: str
     audit: Audit
     clock: Callable[[], float] = time.time
+    meet: Callable[[str], None] = lambda peer: None
 
     def visit(self, path: str, context: Context) -> Visit:
         """A call that begins."""
@@ -74,7 +76,10 @@ class Visit:
         Raises:
             AcceleratorError: see Gate.admit.
         """
-        return self.door.gate.admit(self.path, self.metadata)
+        ticket = self.door.gate.admit(self.path, self.metadata)
+        if ticket is not None:
+            self.door.meet(self.peer)
+        return ticket
 
     async def admit(self, graph_id: bytes | None = None) -> Ticket | None:
         """The caller's ticket, once it may do this; None where none is asked for.
