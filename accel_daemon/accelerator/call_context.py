@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -10,6 +11,7 @@ import grpc
 from accel_daemon.accelerator.punctuality import in_time, taken_in_time
 from accel_protocol.errors import StreamError
 
+_LAST_WORD_SECONDS = 30.0
 Context = Any  # grpc.aio.ServicerContext, which has no usable types
 
 
@@ -20,10 +22,11 @@ class CallContext:
         context: of the call.
         seconds: how long a message may take to come that the call cannot go on without, and how
             long one that is written may wait to be taken.
+        hang_up: ends a connection, by gRPC's name of it.
     """
 
-    def __init__(self, context: Context, seconds: float) -> None:
-        self._context, self._seconds = context, seconds
+    def __init__(self, context: Context, seconds: float, hang_up: Callable[[str], object]) -> None:
+        self._context, self._seconds, self._hang_up = context, seconds, hang_up
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
@@ -59,9 +62,12 @@ class CallContext:
     async def abort(
         self, code: grpc.StatusCode, details: str = "", trailer: tuple[Any, ...] = ()
     ) -> None:
-        """End the call with an error, which a caller that does not read may never see."""
+        """End the call with an error; and the connection of whoever does not even read that.
+
+        For gRPC keeps all that was not read for as long as there is the connection.
+        """
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(_LAST_WORD_SECONDS):
                 await self._context.abort(code, details, trailer)
         except TimeoutError:
-            return  # gRPC keeps the status for whoever reads on, and for as long as the connection
+            self._hang_up(self._context.peer())

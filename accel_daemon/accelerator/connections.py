@@ -35,6 +35,7 @@ class Connections:
 
     def __init__(self, port: int, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._port, self._most, self._clock = port, most, clock
+        self._descriptors = range(most + _OTHER_DESCRIPTORS)
         self._known: set[str] = set()
         self._since: dict[Name, float] = {}
 
@@ -42,13 +43,20 @@ class Connections:
         """A ticket was shown on this connection, by gRPC's name of it."""
         self._known.add(peer)
 
+    def hang_up(self, peer: str) -> None:
+        """End a connection, by gRPC's name of it."""
+        name = _name(peer)
+        for other, descriptor in _connections(self._port, self._descriptors):
+            if other == name:
+                _shut_down(descriptor, name)
+
     def sweep(self) -> int:
         """Close what is to be closed now; answers how many. May be called on any thread."""
-        known, descriptors = self._known.copy(), range(self._most + _OTHER_DESCRIPTORS)
-        sampled = _SAMPLE * sum(map(_is_open, descriptors[::_SAMPLE]))
+        known = self._known.copy()
+        sampled = _SAMPLE * sum(map(_is_open, self._descriptors[::_SAMPLE]))
         if 2 * sampled < self._most and len(known) < 2 * self._most:
             return 0
-        opened = dict(_connections(self._port, descriptors))
+        opened = dict(_connections(self._port, self._descriptors))
         names = {peer: _name(peer) for peer in known}
         self._known -= {peer for peer, name in names.items() if name not in opened}
         now = self._clock()

@@ -29,7 +29,8 @@ def unknown(door: Doorkeeper, path: str) -> Any:
         async def work(visit: Visit) -> None:
             await visit.admit()
 
-        await refusing(door.visit(path, context), CallContext(context, STRANGER_SECONDS), work)
+        call = CallContext(context, STRANGER_SECONDS, door.hang_up)
+        await refusing(door.visit(path, context), call, work)
 
     return grpc.stream_stream_rpc_method_handler(handle)
 
@@ -39,7 +40,7 @@ def guarded(door: Doorkeeper, service: AcceleratorService, path: str, behind: An
     seconds = service.limits.idle_call_seconds
 
     async def handle(requests: Any, context: Context) -> None:
-        call = CallContext(context, seconds)
+        call = CallContext(context, seconds, door.hang_up)
 
         async def work(visit: Visit) -> None:
             with service.in_progress(visit):
@@ -60,7 +61,7 @@ def public(door: Doorkeeper, calls: PublicCalls, path: str, behind: Any) -> Any:
     """One request by anyone, and one answer, or answers until the watch is over."""
 
     async def handle(_: Any, context: Context) -> None:
-        call = CallContext(context, STRANGER_SECONDS)
+        call = CallContext(context, STRANGER_SECONDS, door.hang_up)
 
         async def work(_: Visit) -> None:
             with calls.entered(context.peer()):

@@ -65,7 +65,7 @@ def _handler(service: AcceleratorService, door: Doorkeeper, method: Method) -> A
 
 def _plain(service: AcceleratorService, door: Doorkeeper, method: Method, answer: Plain) -> Any:
     async def handle(_: Any, context: Context) -> None:
-        call = CallContext(context, service.limits.idle_call_seconds)
+        call = CallContext(context, service.limits.idle_call_seconds, door.hang_up)
 
         async def work(visit: Visit) -> None:
             with service.in_progress(visit):
@@ -80,7 +80,7 @@ def _plain(service: AcceleratorService, door: Doorkeeper, method: Method, answer
 
 def _upload(service: AcceleratorService, door: Doorkeeper, method: Method, answer: Plain) -> Any:
     async def handle(requests: Any, context: Context) -> None:
-        call = CallContext(context, service.limits.idle_call_seconds)
+        call = CallContext(context, service.limits.idle_call_seconds, door.hang_up)
 
         async def work(visit: Visit) -> None:
             with service.in_progress(visit):
@@ -94,7 +94,7 @@ def _upload(service: AcceleratorService, door: Doorkeeper, method: Method, answe
 
 def _load(service: AcceleratorService, door: Doorkeeper, method: Method) -> Any:
     async def handle(_: Any, context: Context) -> None:
-        call = CallContext(context, service.limits.idle_call_seconds)
+        call = CallContext(context, service.limits.idle_call_seconds, door.hang_up)
 
         async def work(visit: Visit) -> None:
             with service.in_progress(visit):
@@ -110,7 +110,7 @@ def _load(service: AcceleratorService, door: Doorkeeper, method: Method) -> Any:
 
 def _run(service: AcceleratorService, door: Doorkeeper, method: Method) -> Any:
     async def handle(_: Any, context: Context) -> None:
-        call = CallContext(context, service.limits.idle_call_seconds)
+        call = CallContext(context, service.limits.idle_call_seconds, door.hang_up)
 
         async def work(visit: Visit) -> None:
             ticket = await visit.admit()

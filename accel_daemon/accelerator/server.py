@@ -98,7 +98,8 @@ class AcceleratorServer:
         self.certificate = ShownCertificate(order.certificate_pem, order.private_key_pem)
         self.port = self._listen(order)
         connections = Connections(self.port, limits.connections)
-        door.meet, self._sweep = connections.meet, connections.sweep
+        door.meet, door.hang_up = connections.meet, connections.hang_up
+        self._sweep = connections.sweep
 
     def _listen(self, order: LaunchOrder) -> int:
         try:

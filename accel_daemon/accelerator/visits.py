@@ -31,6 +31,7 @@ class Doorkeeper:
         accelerator_id: named in refusals.
         audit: takes each decision.
         clock: seconds since the epoch.
+        hang_up: ends a connection, by gRPC's name of it.
         meet: told on which connections a good ticket was shown, by gRPC's names of them.
     """
 
@@ -38,7 +39,8 @@ class Doorkeeper:
     accelerator_id: str
     audit: Audit
     clock: Callable[[], float] = time.time
-    meet: Callable[[str], None] = lambda peer: None
+    hang_up: Callable[[str], object] = lambda peer: None
+    meet: Callable[[str], object] = lambda peer: None
 
     def visit(self, path: str, context: Context) -> Visit:
         """A call that begins."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ import grpc
 import numpy as np
 import pytest
 
+from accel_daemon.accelerator import call_context
 from accel_protocol import frames, tensors
 from accel_protocol.limits import Limits
 from accel_protocol.methods import METHODS
@@ -95,6 +97,35 @@ def test_streams_that_are_not_read_hold_no_places(
     eventually(lambda: len(accelerator.gate.streams) == 0)
     eventually(lambda: accelerator.look(lambda: len(answers)) == 0)
     assert answered(connect(), accelerator, graph_id)
+
+
+def test_who_does_not_even_read_the_end_is_disconnected(
+    accelerator: ServedAccelerator,
+    connect: Callable[[], grpc.Channel],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And nothing is kept of its calls; another connection is not touched."""
+    monkeypatch.setattr(call_context, "_LAST_WORD_SECONDS", patience(0.5))
+    graph_id, other = accelerator.store_graph(), connect()
+    assert answered(other, accelerator, graph_id)
+    states: list[grpc.ChannelConnectivity] = []
+    other.subscribe(states.append)
+
+    streams = [never_read(connect(), accelerator, graph_id, 8 * MIB) for _ in range(3)]
+    eventually(lambda: accelerator.look(open_calls) == len(streams))
+    eventually(lambda: accelerator.look(open_calls) == 0)
+
+    for stream in streams:
+        with pytest.raises(grpc.RpcError) as caught:
+            list(stream)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert answered(other, accelerator, graph_id)
+    assert set(states) == {grpc.ChannelConnectivity.READY}
+
+
+def open_calls() -> int:
+    """How many calls gRPC keeps something of."""
+    return sum(task.get_name() == "rpc_task" for task in asyncio.all_tasks())
 
 
 @pytest.mark.parametrize("name", UNARY)
