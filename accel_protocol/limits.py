@@ -37,7 +37,7 @@ class Limits:
         streams: Run streams open at one time; each costs memory even when idle.
         ticket_characters: a ticket is some 500 characters; longer ones are not ours.
         metadata_bytes: metadata of one call; a ticket and little else.
-        store_bytes: a principal's files on disk.
+        store_bytes: a principal's files on disk, manifests included.
         graph_messages: messages in the file of a graph; each becomes some hundred bytes in memory.
         graph_nodes: nodes of what is loaded of a graph, functions included; the largest models of
             keras.applications have some 10 000.
@@ -49,9 +49,11 @@ class Limits:
         upload_small_chunks: of one Upload; whoever sends pieces never has one. A chunk costs a trip
             to a thread, however small, so a million of one byte must not be free.
         run_small_frames: the same for the payload of one call of a Run stream.
-        idle_call_seconds: until the next message of a call that has begun; until then it holds the
-            memory of all that it announced. Networks that are silent for longer are cut.
-        other_calls: in progress at one time, Run streams not counted; each may hold a thread.
+        idle_call_seconds: until the next message of a call that has begun, or until one of its
+            answer is read; until then it holds the memory of what it announced or was answered.
+            Networks that are silent for longer are cut.
+        other_calls: in progress at one time, from before their request came until their answer was
+            taken, Run streams not counted; each may hold a thread.
     """
 
     message_bytes: int = 4 * MIB

@@ -169,29 +169,20 @@ class DisturbanceInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
 
 def _disturbed(handler: Any, disturbances: Disturbances) -> Any:
-    """A handler around which the faults are met."""
-    kinds = ("unary", "stream")
-    kind = f"{kinds[handler.request_streaming]}_{kinds[handler.response_streaming]}"
-    inner = getattr(handler, kind)
+    """A handler of ours, all of which stream in both directions, around which faults are met."""
 
-    async def handle(request: Any, context: Context) -> Any:
+    async def handle(requests: Any, context: Context) -> None:
         wire = _Wire(disturbances, context)
         try:
             # Before the handler sends its first metadata: the client sees that nothing was begun.
             await disturbances.meet(_ADMISSION)
-            if handler.request_streaming:
-                request = wire.incoming(request)
-            else:
-                await wire.came(request)
-            answer = await inner(request, wire)
-            if not handler.response_streaming:
-                await wire.leaves(answer)
-            return answer
+            await handler.stream_stream(wire.incoming(requests), wire)
         except AcceleratorError as error:
-            return await _abort(context, error)
+            await _abort(context, error)
 
-    make = getattr(grpc, f"{kind}_rpc_method_handler")
-    return make(handle, handler.request_deserializer, handler.response_serializer)
+    return grpc.stream_stream_rpc_method_handler(
+        handle, handler.request_deserializer, handler.response_serializer
+    )
 
 
 async def _abort(context: Context, error: AcceleratorError) -> None:

@@ -30,7 +30,7 @@ from accel_daemon.accelerator.memory import AcceleratorMemory, needed_on_host
 from accel_daemon.accelerator.memory_watch import MemoryWatch
 from accel_daemon.accelerator.pacing import Turn
 from accel_daemon.accelerator.run_costs import RunCosts
-from accel_daemon.accelerator.run_queue import RunQueue
+from accel_daemon.accelerator.run_queue import Place, RunQueue
 from accel_daemon.accelerator.run_stream import Call, Timing
 from accel_daemon.accelerator.store import BundleStore
 from accel_daemon.accelerator.vigil import Vigil
@@ -188,11 +188,11 @@ class GraphTable:
         try:
             cost = await self._cost(loaded, call, received)
             ready = time.monotonic()
-            async with self._queue.place(_left(call.timeout, received), call.graph_id):
+            async with self._queue.place(_left(call.timeout, received), call.graph_id) as place:
                 with self._residency.running(self._admit(call.graph_id, cost)):
                     async with self._paced(cost) as pace:
                         left = _left(call.timeout, received)
-                        fetches, compute = await self._on_thread(loaded, call, left)
+                        fetches, compute = await self._on_thread(loaded, call, left, place)
                         await pace.wait(_left(call.timeout, received))
         except Exception:  # not a cancelled stream: nobody is told of an error then
             loaded.failed_runs += 1
@@ -237,13 +237,14 @@ class GraphTable:
             raise
 
     async def _on_thread(
-        self, loaded: Loaded, call: Call, timeout: float | None
+        self, loaded: Loaded, call: Call, timeout: float | None, place: Place
     ) -> tuple[dict[str, Array], float]:
         """The fetches, and the seconds inside the engine."""
         loop = asyncio.get_running_loop()
         timeout = self._vigil.bounded(timeout)
         entry = self._vigil.run(call.graph_id, timeout)
         work = loop.run_in_executor(self._threads, _timed, loaded.graph, call.feeds, timeout, entry)
+        place.work = work
         # What is awaited here goes on when nobody waits any more.
         outcome = self._watch.follow(work, partial(self._starve, loaded, work, entry))
         try:

@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from accel_daemon.accelerator import run_stream
+from accel_daemon.accelerator.call_context import CallContext, Context
 from accel_daemon.accelerator.service import AcceleratorService, Tenant
 from accel_daemon.accelerator.visits import Doorkeeper, Visit
 from accel_protocol.errors import AcceleratorError, InternalError, StreamError
@@ -25,8 +26,7 @@ from accel_protocol.methods import (
 from accel_protocol.v1 import accelerator_pb2 as pb
 
 _log = logging.getLogger(__name__)
-Context = Any  # grpc.aio.ServicerContext, which has no usable types
-Work = Callable[[Visit], Awaitable[Any]]
+Work = Callable[[Visit], Awaitable[None]]
 Plain = Callable[[Tenant, Any], Awaitable[Any]]
 UNREADABLE = object()
 
@@ -38,12 +38,14 @@ def generic_handler(service: AcceleratorService, door: Doorkeeper) -> grpc.Gener
 
 
 def _handler(service: AcceleratorService, door: Doorkeeper, method: Method) -> Any:
+    """A method's handler.
+
+    To gRPC all of them stream, in both directions. On the wire it is the same, but otherwise gRPC
+    would wait for a request before anyone is asked, and for an answer to be read, for ever.
+    """
     if method.name == HOT_PATH:
         # Messages stay bytes: `frames` reads them without a copy of the payload.
         return grpc.stream_stream_rpc_method_handler(_run(service, door, method))
-    codec = (reader(method), method.response.SerializeToString)
-    if method.server_streams:
-        return grpc.unary_stream_rpc_method_handler(_load(service, door, method), *codec)
     plain: dict[str, Plain] = {
         "GetCapabilities": service.get_capabilities,
         "FindMissing": service.find_missing,
@@ -51,43 +53,71 @@ def _handler(service: AcceleratorService, door: Doorkeeper, method: Method) -> A
         "Unload": service.unload,
         "List": service.list,
     }
-    work = _plain(service, door, method, plain[method.name])
-    if method.client_streams:
-        return grpc.stream_unary_rpc_method_handler(work, *codec)
-    return grpc.unary_unary_rpc_method_handler(work, *codec)
+    if method.server_streams:
+        handle = _load(service, door, method)
+    elif method.client_streams:
+        handle = _upload(service, door, method, plain[method.name])
+    else:
+        handle = _plain(service, door, method, plain[method.name])
+    codec = (reader(method), method.response.SerializeToString)
+    return grpc.stream_stream_rpc_method_handler(handle, *codec)
 
 
 def _plain(service: AcceleratorService, door: Doorkeeper, method: Method, answer: Plain) -> Any:
-    async def handle(request: Any, context: Context) -> Any:
-        async def work(visit: Visit) -> Any:
-            async with service.admitted(visit, _named_graph(request)) as tenant:
-                return await answer(tenant, readable(request))
+    async def handle(_: Any, context: Context) -> None:
+        call = CallContext(context, service.limits.idle_call_seconds, door.hang_up)
 
-        return await refusing(door.visit(method.path, context), context, work)
+        async def work(visit: Visit) -> None:
+            with service.in_progress(visit):
+                request = await call.request()
+                tenant = await service.admitted(visit, _named_graph(request))
+                await call.write(await answer(tenant, readable(request)))
+
+        await refusing(door.visit(method.path, context), call, work)
+
+    return handle
+
+
+def _upload(service: AcceleratorService, door: Doorkeeper, method: Method, answer: Plain) -> Any:
+    async def handle(requests: Any, context: Context) -> None:
+        call = CallContext(context, service.limits.idle_call_seconds, door.hang_up)
+
+        async def work(visit: Visit) -> None:
+            with service.in_progress(visit):
+                tenant = await service.admitted(visit, None)
+                await call.write(await answer(tenant, readable(requests)))
+
+        await refusing(door.visit(method.path, context), call, work)
 
     return handle
 
 
 def _load(service: AcceleratorService, door: Doorkeeper, method: Method) -> Any:
-    async def handle(request: Any, context: Context) -> None:
-        async def work(visit: Visit) -> None:
-            async with service.admitted(visit, _named_graph(request)) as tenant:
-                async for response in service.load(tenant, readable(request)):
-                    await context.write(response)
+    async def handle(_: Any, context: Context) -> None:
+        call = CallContext(context, service.limits.idle_call_seconds, door.hang_up)
 
-        await refusing(door.visit(method.path, context), context, work)
+        async def work(visit: Visit) -> None:
+            with service.in_progress(visit):
+                request = await call.request()
+                tenant = await service.admitted(visit, _named_graph(request))
+                async for response in service.load(tenant, readable(request)):
+                    await call.write(response)
+
+        await refusing(door.visit(method.path, context), call, work)
 
     return handle
 
 
 def _run(service: AcceleratorService, door: Doorkeeper, method: Method) -> Any:
     async def handle(_: Any, context: Context) -> None:
+        call = CallContext(context, service.limits.idle_call_seconds, door.hang_up)
+
         async def work(visit: Visit) -> None:
             ticket = await visit.admit()
             assert ticket is not None
-            await service.run(ticket, context, visit)
+            await service.run(ticket, call, visit)
 
-        await refusing(door.visit(method.path, context), context, work)
+        await refusing(door.visit(method.path, context), call, work)
 
     return handle
 
@@ -135,19 +165,21 @@ def _named_graph(request: Any) -> bytes | None:
     return request.graph_id
 
 
-async def refusing(visit: Visit, context: Context, work: Work) -> Any:
+async def refusing(visit: Visit, context: CallContext, work: Work) -> None:
     """Do the work of one call; every error leaves as a typed refusal with a request id."""
     await context.send_initial_metadata(((REQUEST_ID_METADATA, visit.request_id),))
     try:
-        return await work(visit)
+        await work(visit)
     except AcceleratorError as error:
         await _refuse(visit, context, error)
+    except grpc.aio.AbortError:
+        raise  # it has been ended with a status already
     except Exception:
         _log.exception("request %s failed", visit.request_id)
         await _refuse(visit, context, InternalError("The accelerator failed on this call."))
 
 
-async def _refuse(visit: Visit, context: Context, error: AcceleratorError) -> None:
+async def _refuse(visit: Visit, context: CallContext, error: AcceleratorError) -> None:
     error.request_id = visit.request_id
     _log.info("refused %s: %s", visit.request_id, error.reason)
     visit.refused(error)

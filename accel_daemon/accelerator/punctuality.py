@@ -1,4 +1,4 @@
-"""Messages that have to come in time: who begins a call and then falls silent does not hold it."""
+"""Messages that have to come, and be taken, in time: nobody holds a call by falling silent."""
 
 from __future__ import annotations
 
@@ -22,6 +22,19 @@ async def in_time(message: Awaitable[Message], seconds: float) -> Message:
             return await message
     except TimeoutError:
         raise DeadlineError(f"The call's next message did not come within {seconds} s.") from None
+
+
+async def taken_in_time(written: Awaitable[None], seconds: float) -> None:
+    """Wait until a message that is written was taken.
+
+    Raises:
+        DeadlineError: it was not taken within so many seconds.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            await written
+    except TimeoutError:
+        raise DeadlineError(f"The call's answer was not read for {seconds} s.") from None
 
 
 async def each_in_time(messages: AsyncIterator[Message], seconds: float) -> AsyncIterator[Message]:

@@ -11,12 +11,26 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from accel_daemon.accelerator.fair_places import FairPlaces, Verdict
 from accel_protocol.errors import BusyError, DeadlineError
 from accel_protocol.limits import Limits
 
 _Turn = asyncio.Future[None]
+
+
+@dataclass
+class Place:
+    """A place that a call has.
+
+    Attributes:
+        work: what goes on in it. The caller may give up at once, but a thread in an engine cannot:
+            the place stays taken until it comes back.
+    """
+
+    work: asyncio.Future[Any] | None = None
 
 
 class RunQueue:
@@ -31,8 +45,8 @@ class RunQueue:
         return self._places.waiting
 
     @asynccontextmanager
-    async def place(self, timeout: float | None, graph_id: bytes = b"") -> AsyncIterator[None]:
-        """Hold a place while running.
+    async def place(self, timeout: float | None, graph_id: bytes = b"") -> AsyncIterator[Place]:
+        """Hold a place while running, and until what was begun in it is over.
 
         Args:
             timeout: seconds the call still has.
@@ -43,12 +57,18 @@ class RunQueue:
             DeadlineError: the time ran out, before or while waiting.
         """
         await self._enter(timeout, graph_id)
-        began = time.monotonic()
+        began, place = time.monotonic(), Place()
         try:
-            yield
+            yield place
         finally:
-            self._places.took(time.monotonic() - began)
-            self._hand_on()
+            if place.work is None or place.work.done():
+                self._give_back(began)
+            else:
+                place.work.add_done_callback(lambda _: self._give_back(began))
+
+    def _give_back(self, began: float) -> None:
+        self._places.took(time.monotonic() - began)
+        self._hand_on()
 
     async def _enter(self, timeout: float | None, graph_id: bytes) -> None:
         if timeout is not None and timeout <= 0:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import grpc
@@ -11,31 +12,35 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from accel_daemon.accelerator.certificates import ShownCertificate
+from accel_daemon.accelerator.connections import Connections
 from accel_daemon.accelerator.disturbances import (
     DisturbanceInterceptor,
     Disturbances,
     ending,
 )
+from accel_daemon.accelerator.foreign_handlers import guarded, public, unknown
 from accel_daemon.accelerator.gate import PERMISSIONS, PUBLIC
-from accel_daemon.accelerator.handlers import generic_handler, refusing
+from accel_daemon.accelerator.handlers import generic_handler
+from accel_daemon.accelerator.public_calls import PublicCalls
 from accel_daemon.accelerator.service import AcceleratorService
-from accel_daemon.accelerator.visits import Audit, Doorkeeper, Visit
+from accel_daemon.accelerator.visits import Audit, Doorkeeper
 from accel_daemon.clock import Clock
 from accel_daemon.launch_order import LaunchOrder, Notice
 from accel_protocol.errors import ConfigurationError
 from accel_protocol.limits import Limits
 from accel_protocol.methods import METHODS, SERVICE
 
+_log = logging.getLogger(__name__)
 _DRAIN_POLL_SECONDS = 0.05
 # For the answers of calls that have just ended to be sent.
 _LAST_ANSWERS_SECONDS = 0.5
 # A TLS handshake takes milliseconds; who connects and says nothing is let go after it.
 _HANDSHAKE_MS = 10_000
 # A connection without calls is closed; clients open another one by themselves.
-_IDLE_CONNECTION_MS = 600_000
+_IDLE_CONNECTION_MS = 60_000
+_SWEEP_SECONDS = 1.0
 _HEALTH_SERVICES = ("", SERVICE)
 _OURS = frozenset(method.path for method in METHODS.values())
-_ASK_THEMSELVES = _OURS | {path for path, action in PERMISSIONS.items() if action is PUBLIC}
 
 
 class GateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
@@ -44,41 +49,30 @@ class GateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     The service's own handlers ask the gate themselves, because they need the ticket it returns.
     """
 
-    def __init__(self, door: Doorkeeper) -> None:
-        self._door = door
+    def __init__(self, door: Doorkeeper, service: AcceleratorService) -> None:
+        self._door, self._service = door, service
+        self._public = PublicCalls()
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: Any
     ) -> Any:
         """See grpc.aio.ServerInterceptor."""
         path = details.method
-        if path in _ASK_THEMSELVES:
+        if path in _OURS:
             return await continuation(details)
         if path not in PERMISSIONS:
-            return _guarded(self._door, path, None)
-        return _guarded(self._door, path, await continuation(details))
-
-
-def _guarded(door: Doorkeeper, path: str, behind: Any) -> Any:
-    """A handler that asks the gate, and then does what `behind`, a stream's handler, does."""
-
-    async def handle(requests: Any, context: Any) -> AsyncIterator[Any]:
-        async def work(visit: Visit) -> None:
-            await visit.admit()
-
-        await refusing(door.visit(path, context), context, work)
-        async for answer in behind.stream_stream(requests, context):
-            yield answer
-
-    if behind is None:
-        return grpc.stream_stream_rpc_method_handler(handle)
-    return grpc.stream_stream_rpc_method_handler(
-        handle, behind.request_deserializer, behind.response_serializer
-    )
+            return unknown(self._door, path)
+        behind = await continuation(details)
+        if PERMISSIONS[path] is PUBLIC:
+            return public(self._door, self._public, path, behind)
+        return guarded(self._door, self._service, path, behind)
 
 
 class AcceleratorServer:
     """One listening server.
+
+    Attributes:
+        is_serving: whether it has started and does not drain.
 
     Raises:
         ConfigurationError: the port cannot be had, or the certificate cannot be used.
@@ -92,7 +86,7 @@ class AcceleratorServer:
         if self.disturbances is not None:
             clock = clock.skewed_by(self.disturbances.clock_skew)
         door = Doorkeeper(service.gate, order.accelerator_id, audit, clock.wall)
-        interceptors: list[Any] = [GateInterceptor(door)]
+        interceptors: list[Any] = [GateInterceptor(door, service)]
         if self.disturbances is not None:
             interceptors.append(DisturbanceInterceptor(self.disturbances))
         self._server = grpc.aio.server(interceptors=interceptors, options=_options(limits))
@@ -103,10 +97,13 @@ class AcceleratorServer:
         reflection.enable_server_reflection(names, self._server)
         self._service, self._streams = service, service.gate.streams
         self._pruning: asyncio.TimerHandle | None = None
-        self._is_serving = False
+        self.is_serving = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.certificate = ShownCertificate(order.certificate_pem, order.private_key_pem)
         self.port = self._listen(order)
+        connections = Connections(self.port, limits.connections)
+        door.meet, door.hang_up = connections.meet, connections.hang_up
+        self._sweep = connections.sweep
 
     def _listen(self, order: LaunchOrder) -> int:
         try:
@@ -123,7 +120,8 @@ class AcceleratorServer:
     async def start(self) -> None:
         """Accept requests, and say so in the health service."""
         await self._server.start()
-        self._is_serving = True
+        self._spawn(self._thin_out_crowds())
+        self.is_serving = True
         await self._show_health()
 
     async def disturb(self, notice: Notice) -> None:
@@ -147,13 +145,23 @@ class AcceleratorServer:
             self._pruning = loop.call_later(seconds, self._follow_later, disturbances)
 
     def _follow_later(self, disturbances: Disturbances) -> None:
-        task = asyncio.get_running_loop().create_task(self._follow_disturbances(disturbances))
+        self._spawn(self._follow_disturbances(disturbances))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _thin_out_crowds(self) -> None:
+        """Close connections of strangers where they would keep others out."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            if closed := await asyncio.to_thread(self._sweep):
+                _log.warning("closed %d connections of strangers: too many are open", closed)
+
     async def drain(self, grace: float) -> None:
         """Turn health off, let running calls end within `grace` seconds, then stop."""
-        self._is_serving = False
+        self.is_serving = False
         await self._show_health()
         self._streams.end_idle()
         stopping = asyncio.create_task(self._server.stop(grace))
@@ -162,11 +170,13 @@ class AcceleratorServer:
         # What goes on now only watches health, which would last for the whole grace.
         await self._server.stop(min(grace, _LAST_ANSWERS_SECONDS))
         await stopping
+        for task in self._tasks:
+            task.cancel()
 
     async def _show_health(self) -> None:
         is_ill = self.disturbances is not None and self.disturbances.is_unhealthy
         answers = health_pb2.HealthCheckResponse
-        status = answers.SERVING if self._is_serving and not is_ill else answers.NOT_SERVING
+        status = answers.SERVING if self.is_serving and not is_ill else answers.NOT_SERVING
         for name in _HEALTH_SERVICES:
             await self._health.set(name, status)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from typing import Any
 import grpc
 
 from accel_daemon.accelerator import run_stream
+from accel_daemon.accelerator.call_context import CallContext
 from accel_daemon.accelerator.emulation import Emulation, emulation_of
 from accel_daemon.accelerator.gate import Gate
 from accel_daemon.accelerator.graphs import GraphTable, Loaded, resident_bytes
 from accel_daemon.accelerator.memory_watch import MemoryWatch
-from accel_daemon.accelerator.punctuality import each_in_time, in_time
+from accel_daemon.accelerator.punctuality import each_in_time
 from accel_daemon.accelerator.run_stream import Call, CallReceiver
 from accel_daemon.accelerator.run_totals import RunTotals
 from accel_daemon.accelerator.store import BundleStore, missing_files, principal_folder
@@ -43,7 +44,6 @@ from accel_protocol.v1 import accelerator_pb2 as pb
 _log = logging.getLogger(__name__)
 # Of the memory that there is, for all loaded graphs of type `host`; idle ones are evicted above it.
 _MEMORY_SHARE = 0.6
-Context = Any  # grpc.aio.ServicerContext, which has no usable types
 
 
 @dataclass
@@ -90,24 +90,33 @@ class AcceleratorService:
     def __post_init__(self) -> None:
         self.emulation = emulation_of(self.order.accelerator_type, self.order.paced)
 
-    @asynccontextmanager
-    async def admitted(self, visit: Visit, graph_id: bytes | None) -> AsyncIterator[Tenant]:
-        """The caller's tenant during one call, which is counted.
+    @contextmanager
+    def in_progress(self, visit: Visit) -> Iterator[None]:
+        """Count a call from its first moment on: its request may be long in coming.
 
         Raises:
-            AcceleratorError: see `Visit.admit`.
+            AcceleratorError: see `Visit.identify`.
             BusyError: too many calls are in progress.
         """
-        ticket = await visit.admit(graph_id)
-        assert ticket is not None
+        visit.identify()
         if self.calls_in_progress >= self.limits.other_calls:
             raise BusyError("Too many calls are in progress.", fields={"retry_after_ms": "1000"})
         self.counters.other_calls += 1
         self.calls_in_progress += 1
         try:
-            yield self.tenant_of(ticket)
+            yield
         finally:
             self.calls_in_progress -= 1
+
+    async def admitted(self, visit: Visit, graph_id: bytes | None) -> Tenant:
+        """The caller's tenant, once it may make this call.
+
+        Raises:
+            AcceleratorError: see `Visit.admit`.
+        """
+        ticket = await visit.admit(graph_id)
+        assert ticket is not None
+        return self.tenant_of(ticket)
 
     def tenant_of(self, ticket: Ticket) -> Tenant:
         """The tenant a ticket speaks for; its store is opened at its first call."""
@@ -236,7 +245,7 @@ class AcceleratorService:
         self.counters.loads = sum(tenant.graphs.loads for tenant in self.tenants.values())
         return self.counters
 
-    async def run(self, ticket: Ticket, context: Context, visit: Visit) -> None:
+    async def run(self, ticket: Ticket, context: CallContext, visit: Visit) -> None:
         """See Run in the .proto file."""
         tenant = self.tenant_of(ticket)
         receiver = CallReceiver(self.limits)
@@ -254,11 +263,9 @@ class AcceleratorService:
                             self.totals.bytes_out += len(answer)
                             await context.write(answer)
 
-    async def _next(self, receiver: CallReceiver, context: Context) -> Any:
+    async def _next(self, receiver: CallReceiver, context: CallContext) -> Any:
         """The next message; the rest of a call that has begun has to come in time."""
-        if not receiver.is_midway:
-            return await context.read()
-        return await in_time(context.read(), self.limits.idle_call_seconds)
+        return await (context.next_in_time() if receiver.is_midway else context.read())
 
     async def _answer(self, tenant: Tenant, call: Call, visit: Visit) -> Iterable[bytes]:
         call_request_id = f"{visit.request_id}-{call.call_id}"

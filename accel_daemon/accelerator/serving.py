@@ -82,8 +82,7 @@ async def serve(order: LaunchOrder, sandbox: SandboxReport, reports: BinaryIO) -
     status = asyncio.create_task(
         _report_status(service, server.disturbances, reports, audit, vigil.recorder)
     )
-    await _until_told_to_stop(service, server)
-    await server.drain(_DRAIN_SECONDS)
+    await _serve_until_told(service, server)
     status.cancel()
     return 0
 
@@ -166,16 +165,28 @@ async def _pause(disturbances: Disturbances | None) -> None:
     disturbances.changed.clear()
 
 
-async def _until_told_to_stop(service: AcceleratorService, server: AcceleratorServer) -> None:
-    """Follow the supervisor's notices until it orders to drain, goes away, or SIGTERM comes."""
+async def _serve_until_told(service: AcceleratorService, server: AcceleratorServer) -> None:
+    """Serve until the supervisor orders to drain, goes away, or SIGTERM comes; and drain."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     reader = asyncio.StreamReader(limit=MAX_ORDER_BYTES)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
+    await follow_until_drained(reader, service, server, stop)
+
+
+async def follow_until_drained(
+    reader: asyncio.StreamReader,
+    service: AcceleratorService,
+    server: AcceleratorServer,
+    stop: asyncio.Event,
+    seconds: float = _DRAIN_SECONDS,
+) -> None:
+    """Follow the supervisor's notices until `stop` or the order to drain, and while it drains."""
     notices = asyncio.create_task(_follow_notices(reader, service, server, stop))
     await stop.wait()
+    await server.drain(seconds)
     notices.cancel()
 
 
@@ -186,13 +197,16 @@ async def _follow_notices(
     stop: asyncio.Event,
 ) -> None:
     try:
-        await _follow_each(reader, service, server)
+        await _follow_each(reader, service, server, stop)
     finally:  # Without notices, revocations would be missed: whatever happened, it is over.
         stop.set()
 
 
 async def _follow_each(
-    reader: asyncio.StreamReader, service: AcceleratorService, server: AcceleratorServer
+    reader: asyncio.StreamReader,
+    service: AcceleratorService,
+    server: AcceleratorServer,
+    stop: asyncio.Event,
 ) -> None:
     while line := await reader.readline():
         notice = Notice.from_line(line)
@@ -206,4 +220,4 @@ async def _follow_each(
             server.certificate.show(notice.certificate_pem, notice.private_key_pem)
             _log.info("new connections are shown another certificate")
         else:
-            break
+            stop.set()  # and go on: what is revoked meanwhile ends calls that still run

@@ -30,7 +30,7 @@ from accel_daemon.accelerator.disk import (
     is_full,
     put_in_place,
 )
-from accel_daemon.accelerator.store_contents import StoreFolders, contents, remove
+from accel_daemon.accelerator.store_contents import StoreFolders, contents, manifest_bytes, remove
 from accel_daemon.accelerator.store_room import Contents, to_remove
 from accel_protocol import manifest as manifests
 from accel_protocol.errors import BusyError, ModelError, ModelMissingError
@@ -122,10 +122,9 @@ class BundleStore:
             return 0
 
     def used_bytes(self) -> int:
-        """Bytes of all files, finished or not."""
+        """Bytes of all files, finished or not, and of all manifests."""
         with disk_faults():
-            held = contents(self._folders, None)
-        return sum(one.size for files in (held.blobs, held.parts) for one in files.values())
+            return self._counted("")
 
     def receive(self, sha256: str, size: int) -> BlobUpload:
         """Go on with, or begin, the upload of a file, after room was made for it.
@@ -168,11 +167,12 @@ class BundleStore:
             raise disk_full()
 
     def _counted(self, sha256: str) -> int:
-        """Bytes of all files; those that arrive beside this one count as announced."""
+        """Bytes of all there is; files that arrive beside this one count as announced."""
         held = contents(self._folders, None)
         sizes = {name: part.size for name, part in held.parts.items()}
         announced = {name: size for name, size in self._arriving.copy().items() if name != sha256}
-        return sum(one.size for one in held.blobs.values()) + sum((sizes | announced).values())
+        whole = sum(one.size for one in held.blobs.values()) + manifest_bytes(self._folders)
+        return whole + sum((sizes | announced).values())
 
     def _make_room(self, wanted_bytes: int) -> bool:
         """Remove what nobody needs now; False when so many bytes cannot be freed, and none are."""
@@ -201,12 +201,18 @@ class BundleStore:
                 write()
 
     def keep_manifest(self, manifest: Manifest) -> None:
-        """Remember a manifest, so that its graph loads again without its client."""
+        """Remember a manifest, so that its graph loads again without its client.
+
+        Raises:
+            LimitError: the store is full with it.
+        """
         path, data = self._manifests / manifest.graph_id().hex(), manifest.canonical()
         self.touch(manifest.graph_id())
         with suppress(OSError):
             if path.read_bytes() == data:
                 return
+        with disk_faults():
+            self._admit(path.name, len(data))
         self._with_room(lambda: replace_file(path, data), len(data))
 
     def has_manifest(self, graph_id: bytes) -> bool:

@@ -61,12 +61,17 @@ def contents(
         used: when graphs were used by this process; before it, loading them tells.
     """
     graphs = {}
-    for name in _files(folders.manifests) if limits else ():
+    for name, stored in _files(folders.manifests).items() if limits else ():
         at = max(_time(folders.manifests / name), _time(folders.bundles / name))
         files = _files_of(folders.manifests / name, limits) if limits else frozenset()
-        graphs[name] = StoredGraph(files, max(at, (used or {}).get(name, 0.0)))
+        graphs[name] = StoredGraph(files, max(at, (used or {}).get(name, 0.0)), stored.size)
     in_use = [name for graph in needed & graphs.keys() for name in graphs[graph].files]
     return Contents(_files(folders.partial), _files(folders.blobs), graphs, needed.union(in_use))
+
+
+def manifest_bytes(folders: StoreFolders) -> int:
+    """Bytes of all manifests."""
+    return sum(one.size for one in _files(folders.manifests).values())
 
 
 def remove(folders: StoreFolders, removal: Removal) -> None:

@@ -30,10 +30,11 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class StoredGraph:
-    """A graph: the digests of its files, and when it was last used, in seconds."""
+    """A graph: its files' digests, when it was last used, in seconds, and its manifest's bytes."""
 
     files: frozenset[str]
     used: float
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,4 +99,5 @@ def _without_graph(contents: Contents, name: str, users: Counter[str]) -> Remova
     users.subtract(files)
     alone = [sha for sha in sorted(files) if not users[sha] and sha not in contents.needed]
     blobs = tuple(sha for sha in alone if sha in contents.blobs)
-    return Removal(Kind.GRAPH, name, blobs, sum(contents.blobs[sha].size for sha in blobs))
+    frees = contents.graphs[name].size + sum(contents.blobs[sha].size for sha in blobs)
+    return Removal(Kind.GRAPH, name, blobs, frees)

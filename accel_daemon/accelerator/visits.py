@@ -31,12 +31,16 @@ class Doorkeeper:
         accelerator_id: named in refusals.
         audit: takes each decision.
         clock: seconds since the epoch, as the machine's clock shows them: for policies.
+        hang_up: ends a connection, by gRPC's name of it.
+        meet: told on which connections a good ticket was shown, by gRPC's names of them.
     """
 
     gate: Gate
     accelerator_id: str
     audit: Audit
     clock: Callable[[], float] = time.time
+    hang_up: Callable[[str], object] = lambda peer: None
+    meet: Callable[[str], object] = lambda peer: None
 
     def visit(self, path: str, context: Context) -> Visit:
         """A call that begins."""
@@ -68,6 +72,17 @@ class Visit:
         """As policies name it; "" for what there is not."""
         return PERMISSIONS.get(self.path) or ""
 
+    def identify(self) -> Ticket | None:
+        """The caller's ticket, before what it asks for is known; None where none is asked for.
+
+        Raises:
+            AcceleratorError: see Gate.admit.
+        """
+        ticket = self.door.gate.admit(self.path, self.metadata)
+        if ticket is not None:
+            self.door.meet(self.peer)
+        return ticket
+
     async def admit(self, graph_id: bytes | None = None) -> Ticket | None:
         """The caller's ticket, once it may do this; None where none is asked for.
 
@@ -76,7 +91,7 @@ class Visit:
         Raises:
             AcceleratorError: see Gate.admit, PolicyTable.wait_for and `_check`.
         """
-        ticket = self.door.gate.admit(self.path, self.metadata)
+        ticket = self.identify()
         if ticket is not None:
             await self.door.gate.policies.wait_for(ticket)
             if self.action != RUN_ACTION:
@@ -134,7 +149,7 @@ class Visit:
     def _who(self) -> str:
         """For a call that was not admitted: whose ticket it proved to be, or claims to be."""
         try:
-            ticket = self.door.gate.admit(self.path, self.metadata)
+            ticket = self.identify()
         except AcceleratorError:
             return claimed_access_key_id(_authorization(self.metadata))
         return "" if ticket is None else ticket.principal

@@ -10,6 +10,7 @@ null they are tried in the order of the list: that is how a client's EI_VISIBLE_
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from aiohttp import web
@@ -228,10 +229,12 @@ def _rank(accelerator: AcceleratorProcess, principal: str) -> tuple[int, int]:
 
 
 def _unavailable(accelerator: AcceleratorProcess) -> AcceleratorError:
+    """The hint is when its process may be ready: not before it is started again."""
+    retry_after_ms = RESTART_RETRY_MS + math.ceil(accelerator.starts_in * 1000)
     return ConnectionLostError(
         f"The accelerator {accelerator.id} is not ready: {accelerator.state.value}.",
         remedy="Try again after the hinted delay.",
-        fields={"retry_after_ms": str(RESTART_RETRY_MS), "state": accelerator.state.value},
+        fields={"retry_after_ms": str(retry_after_ms), "state": accelerator.state.value},
     )
 
 

@@ -26,11 +26,12 @@ from accel_daemon.supervisor.addresses import endpoint
 from accel_daemon.supervisor.lasting_ports import lasting_port
 from accel_daemon.supervisor.launcher import Launcher, RunningProcess
 from accel_daemon.supervisor.life_cycle import Event, State
+from accel_daemon.supervisor.live_revocations import LiveRevocations
 from accel_daemon.supervisor.process_reports import printable, read_report
 from accel_daemon.supervisor.strikes import Strikes
 from accel_daemon.supervisor.tenancy import Assignment, Granted, NeedsRestart, Tenancy
 from accel_daemon.supervisor.ticket_holders import TicketHolders
-from accel_daemon.supervisor.watch import blame_for_exit, end_when_it_hangs
+from accel_daemon.supervisor.watch import Watch
 from accel_daemon.supervisor.watchdog import Hang
 from accel_protocol.errors import ConfigurationError
 
@@ -41,8 +42,6 @@ TERMINATE_SECONDS = 5.0
 SEND_SECONDS = 5.0
 # For a process to take over which faults hold; one that is busy does so a little later.
 FAULTS_SECONDS = 2.0
-# Revocations are told again to a process that starts within the life of the tickets they end.
-_REVOCATION_SECONDS = tenancy.TICKET_SECONDS + 300
 # Change without the tenant doing anything, or with its only looking: whoever watches an accelerator
 # does not keep it from others.
 _IDLE_COUNTERS = frozenset({"memory_bytes", "other_calls", "faults_version"})
@@ -128,7 +127,8 @@ class AcceleratorProcess:
         self._ready_at: float | None = None
         self._last_active = clock()
         self._leaf_issued = trust.clock.readings()
-        self._revoked: dict[tuple[str, str], float] = {}
+        self._revoked = LiveRevocations()
+        self._starts_at = 0.0
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._life: asyncio.Task[None] | None = None
@@ -164,6 +164,12 @@ class AcceleratorProcess:
         """Why, by id, of each graph of its tenant that is not tried again."""
         return self.strikes.quarantined(self.tenancy.principal, self._clock())
 
+    @property
+    def starts_in(self) -> float:
+        """Seconds until its process is started again, at the soonest."""
+        is_waiting = self.state is State.BACKING_OFF
+        return max(0.0, self._starts_at - self._clock()) if is_waiting else 0.0
+
     def start(self) -> None:
         """Start the process and watch over it until `drain`."""
         self._first_outcome = asyncio.get_running_loop().create_future()
@@ -197,10 +203,8 @@ class AcceleratorProcess:
 
     async def revoke(self, access_key_ids: Iterable[str], principals: Iterable[str]) -> None:
         """End all tickets of these keys and principals, also for processes started later."""
-        until = self._clock() + _REVOCATION_SECONDS
         keys, names = tuple(access_key_ids), tuple(principals)
-        self._revoked.update({("key", key): until for key in keys})
-        self._revoked.update({("principal", name): until for name in names})
+        self._revoked.add(keys, names, self._clock())
         # A starting process does not listen yet; it is told all of them when it is ready.
         if self._process is not None and self.state is not State.STARTING:
             await self._send(self._process, Notice("revoke", keys, names).to_line())
@@ -295,27 +299,29 @@ class AcceleratorProcess:
         LOG.info("accelerator %s: started as process %d", self.id, process.pid)
         timer = asyncio.get_running_loop().call_later(START_SECONDS, self._give_up, process)
         reader = asyncio.create_task(self._talk(process, order))
-        watch = asyncio.create_task(end_when_it_hangs(process, self._is_ready, self._note_hang))
+        watch = Watch(process)
+        watching = asyncio.create_task(watch.end_when_it_hangs(self._is_ready, self._note_hang))
         try:
             status = await process.wait()
             await asyncio.wait([reader], timeout=1.0)
         finally:
             timer.cancel()
             reader.cancel()
-            watch.cancel()
-        self._strike(blame_for_exit(process, status))
+            watching.cancel()
+        self._strike(watch.blame_for_exit(status))
         self._exited(f"ended with exit status {status}")
 
     def _note_hang(self, hang: Hang) -> None:
         LOG.error("accelerator %s: %s, and is killed", self.id, hang.why)
-        self._strike(hang.blame)
+        self._strike(hang.blame, is_certain=hang.is_certain)
 
-    def _strike(self, blame: Mapping[bytes, str]) -> None:
+    def _strike(self, blame: Mapping[bytes, str], *, is_certain: bool = False) -> None:
         """Remember which graphs brought the process down."""
         for graph_id, why in blame.items():
-            LOG.error("accelerator %s: strike for graph %s: %s", self.id, graph_id.hex()[:12], why)
+            LOG.error("accelerator %s: blame on graph %s: %s", self.id, graph_id.hex()[:12], why)
         if self.tenancy.principal is not None:
-            self.strikes.strike(self.tenancy.principal, blame, self._clock())
+            now = self._clock()
+            self.strikes.strike(self.tenancy.principal, blame, now, is_certain=is_certain)
 
     async def _talk(self, process: RunningProcess, order: LaunchOrder) -> None:
         await self._send(process, order.to_line())
@@ -409,6 +415,7 @@ class AcceleratorProcess:
         if self.state is not State.BACKING_OFF:
             return
         delay = life_cycle.restart_delay(self._failures)
+        self._starts_at = self._clock() + delay
         LOG.info("accelerator %s: starts again in %.1f s", self.id, delay)
         try:
             await asyncio.wait_for(self._wake.wait(), delay)
@@ -476,19 +483,11 @@ class AcceleratorProcess:
 
     def _standing_orders(self) -> bytes:
         """What a process has to know besides its launch order; empty for nothing."""
-        revocations = self._live_revocations()
+        revocations = self._revoked.notice(self._clock())
         notices = [] if revocations is None else [revocations]
         told = [holding.told for holding in self.holders.live(self._clock())]
         notices += [Notice("policies", holder=one) for one in told]
         return b"".join(notice.to_line() for notice in notices)
-
-    def _live_revocations(self) -> Notice | None:
-        now = self._clock()
-        self._revoked = {what: until for what, until in self._revoked.items() if until > now}
-        if not self._revoked:
-            return None
-        keys = tuple(name for kind, name in self._revoked if kind == "key")
-        return Notice("revoke", keys, tuple(name for kind, name in self._revoked if kind != "key"))
 
     def _apply(self, event: Event) -> None:
         before, self.state = self.state, life_cycle.next_state(self.state, event)

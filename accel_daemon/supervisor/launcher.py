@@ -59,6 +59,10 @@ class RunningProcess(Protocol):
     def is_stopped(self) -> bool:
         """Whether a signal has stopped it from outside, as SIGSTOP does."""
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether `kill` was called."""
+
     def terminate(self) -> None:
         """Ask it to end now."""
 
@@ -77,12 +81,13 @@ class Launcher(Protocol):
         """
 
 
-@dataclass(frozen=True)
+@dataclass
 class LocalProcess:
     """A child of this process."""
 
     process: asyncio.subprocess.Process
     scratch: Path
+    was_killed: bool = False
 
     @property
     def pid(self) -> int:
@@ -124,6 +129,7 @@ class LocalProcess:
 
     def kill(self) -> None:
         """Send SIGKILL, to this process only."""
+        self.was_killed = True
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:

@@ -41,10 +41,12 @@ class Hang:
     Attributes:
         why: for the log.
         blame: what each graph at fault did, by graph id; a sentence's end.
+        is_certain: whether each of them is at fault; else one of them is, and nobody knows which.
     """
 
     why: str
     blame: Mapping[bytes, str]
+    is_certain: bool = False
 
 
 class Watchdog:
@@ -68,25 +70,27 @@ class Watchdog:
         self._beats = record.beats
         late = [one for one in record.work if now > one.due + GRACE_SECONDS]
         if late and not is_stopped and self._missed == 0:
-            return Hang("an engine did not end its work in time", _late(late, now))
+            return Hang("an engine did not end its work in time", _late(late, now), True)
         if self._missed >= MISSED_LOOKS:
             blame = {} if is_stopped else _silent(record.work)
             return Hang("it does not show that it lives", blame)
         return None
 
 
-def blame_for_exit(status: int, record: FlightRecord | None) -> Mapping[bytes, str]:
-    """Which graphs are to blame for a process's end by itself.
+def blame_for_exit(
+    status: int, record: FlightRecord | None, *, memory_ran_out: bool = False
+) -> Mapping[bytes, str]:
+    """Which graphs may be to blame for a process's end by itself: one of them is.
 
     Args:
         status: of the exit; the negative number of the signal that ended it.
         record: what the process left.
+        memory_ran_out: whether SIGKILL came from the kernel, for want of memory.
     """
-    if record is None or (-status not in _FAULTS and status != OUT_OF_MEMORY):
+    is_killed = status == OUT_OF_MEMORY or (memory_ran_out and status == -signal.SIGKILL)
+    if record is None or not (is_killed or -status in _FAULTS):
         return {}
-    how = (
-        "for want of memory" if status == OUT_OF_MEMORY else f"with {signal.Signals(-status).name}"
-    )
+    how = "for want of memory" if is_killed else f"with {signal.Signals(-status).name}"
     return {
         one.graph_id: f"the process ended {how} while {_WORDS[one.kind]}" for one in record.work
     }

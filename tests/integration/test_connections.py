@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -20,6 +21,8 @@ from tests.integration.conftest import LoneAccelerator
 
 MIB = 1 << 20
 FLOOD = 10_000
+CROWD = DEFAULT_LIMITS.connections * 4 // 5
+HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
 
 
 @pytest.fixture
@@ -76,6 +79,35 @@ def test_idle_connections(
     eventually(lambda: process.num_fds() <= descriptors + 16)
     assert process.memory_info().rss <= memory + 256 * MIB
     assert is_served(channel, grant)
+
+
+def test_a_crowd_is_thinned_out(lone_accelerator: LoneAccelerator, flood_size: int) -> None:
+    """Connections on which no ticket was shown are closed while there are too many."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    with ExitStack() as stack:
+        strangers = []
+        for _ in range(CROWD):
+            plain = socket.create_connection(("127.0.0.1", lone_accelerator.port), patience(20))
+            strangers.append(stack.enter_context(context.wrap_socket(plain)))
+            strangers[-1].sendall(HTTP2)
+        eventually(lambda: sum(map(is_closed, strangers)) >= 100)
+        with lone_accelerator.channel() as newcomer:
+            assert is_served(newcomer, lone_accelerator.grant())
+
+
+def is_closed(connection: ssl.SSLSocket) -> bool:
+    """Whether the other side has closed it."""
+    connection.setblocking(False)
+    try:
+        while connection.recv(1024):
+            pass
+    except ssl.SSLWantReadError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def test_who_connects_and_says_nothing(lone_accelerator: LoneAccelerator) -> None:

@@ -352,6 +352,34 @@ def test_used_bytes_are_those_of_all_files(store: BundleStore) -> None:
     assert store.used_bytes() == 14
 
 
+def test_manifests_are_counted(store: BundleStore) -> None:
+    """They are on the same disk, and may be a MiB each."""
+    manifest = manifest_of({"saved_model.pb": CONTENT})
+    put(store, CONTENT)
+    for _ in range(2):
+        store.keep_manifest(manifest)
+        assert store.used_bytes() == len(CONTENT) + len(manifest.canonical())
+
+
+def test_manifests_are_limited(root: Path) -> None:
+    """One more than fits pushes out the graph that was used least lately, or is refused."""
+    manifests = [manifest_of({str(number): CONTENT}) for number in range(3)]
+    size = len(manifests[0].canonical())
+    in_use: set[bytes] = set()
+    limits = Limits(store_bytes=2 * size + 5)
+    store = BundleStore(root, limits, lambda: frozenset(in_use))
+    for manifest in manifests:
+        store.keep_manifest(manifest)
+        assert store.used_bytes() <= limits.store_bytes
+    here = [store.has_manifest(manifest.graph_id()) for manifest in manifests]
+    assert here == [False, True, True]
+
+    in_use.update(manifest.graph_id() for manifest in manifests[1:])
+    with pytest.raises(LimitError, match="store_bytes"):
+        store.keep_manifest(manifests[0])
+    assert not store.has_manifest(manifests[0].graph_id())
+
+
 def test_two_uploads_of_one_file_at_once_store_the_right_content(
     store: BundleStore, root: Path
 ) -> None:

@@ -330,3 +330,26 @@ def test_revocations_reach_this_process_and_the_next(run: Callable[..., Any]) ->
         assert len(bench.life("revoke")) == 2
 
     run(steps)
+
+
+def test_how_long_until_it_starts_again(run: Callable[..., Any]) -> None:
+    """While it waits for its next start, and not otherwise."""
+    waits: list[float] = []
+
+    async def steps(bench: Bench) -> None:
+        one = bench.accelerator
+        await one.wait_ready()
+        assert one.starts_in == 0
+        (bench.store / "crash").touch()
+        os.kill(one.pid, signal.SIGKILL)
+        for count in (2, 3):
+            await until(lambda count=count: len(bench.life("started")) == count)
+            await until(lambda: one.state is State.BACKING_OFF)
+            waits.append(one.starts_in)
+        bench.now += 0.25
+        waits.append(one.starts_in)
+        bench.now += 100
+        waits.append(one.starts_in)
+
+    run(steps)
+    assert waits == [0.5, 1.0, 0.75, 0.0]

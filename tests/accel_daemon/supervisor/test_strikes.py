@@ -11,10 +11,46 @@ A, B = "arn:a", "arn:b"
 def test_two_strikes_are_a_quarantine() -> None:
     """One is not; the latest reason is told."""
     strikes = Strikes()
-    strikes.strike(A, {GRAPH: "first", OTHER: "first"}, 0.0)
+    strikes.strike(A, {GRAPH: "first"}, 0.0)
+    strikes.strike(A, {OTHER: "first"}, 0.0)
     assert strikes.quarantined(A, 1.0) == {}
     strikes.strike(A, {GRAPH: "second"}, 2.0)
     assert strikes.quarantined(A, 3.0) == {GRAPH.hex(): "second"}
+
+
+def test_who_was_beside_it_once_is_innocent() -> None:
+    """Of several graphs, the one that is there at each crash is found out."""
+    strikes = Strikes()
+    for number in range(3):
+        assert strikes.quarantined(A, 0.0) == {}
+        strikes.strike(A, {GRAPH: "crash", bytes([number]) * 32: "crash"}, float(number))
+    assert strikes.quarantined(A, 3.0) == {GRAPH.hex(): "crash"}
+
+
+def test_a_crash_alone_after_one_in_company_is_one_strike() -> None:
+    """Being suspected is none by itself."""
+    strikes = Strikes()
+    strikes.strike(A, {GRAPH: "crash", OTHER: "crash"}, 0.0)
+    strikes.strike(A, {GRAPH: "crash"}, 1.0)
+    assert strikes.quarantined(A, 1.0) == {}
+    strikes.strike(A, {GRAPH: "crash"}, 2.0)
+    assert strikes.quarantined(A, 2.0) == {GRAPH.hex(): "crash"}
+
+
+def test_what_is_certain_strikes_all() -> None:
+    """Several graphs may each be late."""
+    strikes = Strikes()
+    for now in (0.0, 1.0):
+        strikes.strike(A, {GRAPH: "late", OTHER: "late"}, now, is_certain=True)
+    assert set(strikes.quarantined(A, 1.0)) == {GRAPH.hex(), OTHER.hex()}
+
+
+def test_suspicion_is_forgotten() -> None:
+    """As strikes are."""
+    strikes = Strikes()
+    for now in (0.0, FORGET_SECONDS, 2 * FORGET_SECONDS):
+        strikes.strike(A, {GRAPH: "crash", OTHER: "crash"}, now)
+    assert strikes.quarantined(A, 2 * FORGET_SECONDS) == {}
 
 
 def test_principals_are_apart() -> None:

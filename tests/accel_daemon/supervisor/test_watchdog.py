@@ -29,6 +29,7 @@ def test_late_work_is_a_hang_of_its_graph_only() -> None:
     hang = Watchdog().look(FlightRecord(1, (LATE, EARLY)), NOW, is_stopped=False)
     assert hang is not None
     assert set(hang.blame) == {GRAPH}
+    assert hang.is_certain
     assert "running it had not ended after 13 s" in hang.blame[GRAPH]
 
 
@@ -50,6 +51,7 @@ def test_a_silent_process_hangs_with_all_its_work() -> None:
     hang = silent((EARLY,), is_stopped=False)
     assert hang is not None
     assert set(hang.blame) == {OTHER}  # type: ignore[attr-defined]
+    assert not hang.is_certain  # type: ignore[attr-defined]
     assert silent((EARLY,), is_stopped=False, looks=MISSED_LOOKS) is None
 
 
@@ -86,3 +88,13 @@ def test_blame_for_an_exit(status: int, is_to_blame: bool) -> None:
     blame = blame_for_exit(status, FlightRecord(1, (EARLY,)))
     assert (set(blame) == {OTHER}) is is_to_blame
     assert blame_for_exit(status, None) == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "is_to_blame"), [(-signal.SIGKILL, True), (-signal.SIGTERM, False), (1, False)]
+)
+def test_blame_where_memory_ran_out(status: int, is_to_blame: bool) -> None:
+    """SIGKILL is what the kernel ends a process with then."""
+    blame = blame_for_exit(status, FlightRecord(1, (EARLY,)), memory_ran_out=True)
+    assert (set(blame) == {OTHER}) is is_to_blame
+    assert all("for want of memory" in why for why in blame.values())

@@ -322,6 +322,37 @@ def test_a_file_that_changed(
     assert (caught.value.reason, accelerator.uploads) == ("DIGEST_MISMATCH", 1)
 
 
+def test_a_digest_that_is_always_wrong(
+    ends: tuple[FarSide, Wire], accelerator: Accelerator, attachment: Attachment, bundle: Bundle
+) -> None:
+    """Whatever is sent: the file is sent twice, and then the error is raised."""
+
+    def mismatch(requests: Iterator[Any], context: Any) -> Any:
+        accelerator.uploads += len([request for request in requests if not request.offset])
+        accelerator.failures["always"] = [ModelError("other", reason="DIGEST_MISMATCH")]
+        accelerator.fail("always", context)
+
+    ends[0].behaviours["Upload"] = mismatch
+    with pytest.raises(ModelError) as caught:
+        attachment.prepare(bundle)
+    assert (caught.value.reason, accelerator.uploads) == ("DIGEST_MISMATCH", 2)
+
+
+def test_files_that_are_taken_and_never_there(
+    ends: tuple[FarSide, Wire], accelerator: Accelerator, attachment: Attachment, bundle: Bundle
+) -> None:
+    """An accelerator that forgets what it said it took is believed five times."""
+
+    def forget(requests: Iterator[Any], _: Any) -> Any:
+        accelerator.uploads += len([request for request in requests if not request.offset])
+        return pb.UploadResponse()
+
+    ends[0].behaviours["Upload"] = forget
+    with pytest.raises(StreamError, match="keeps asking"):
+        attachment.prepare(bundle)
+    assert accelerator.uploads == 5
+
+
 def test_a_file_that_went_away(
     accelerator: Accelerator, attachment: Attachment, bundle: Bundle
 ) -> None:
