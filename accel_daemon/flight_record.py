@@ -13,6 +13,7 @@ Times are seconds of CLOCK_MONOTONIC, which all processes of a host share.
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import struct
@@ -86,6 +87,9 @@ class FlightRecorder:
     Args:
         path: of the file, which is made anew; None keeps the record in memory only.
         slots: how much can be at work at one time.
+
+    Raises:
+        OSError: the file cannot be written whole.
     """
 
     def __init__(self, path: Path | None, slots: int) -> None:
@@ -167,7 +171,8 @@ def _mapped(path: Path | None, size: int) -> mmap.mmap:
     descriptor = os.open(path, flags, 0o600)
     try:
         # Written and not only made longer: on a full disk a mapped hole would end the process.
-        os.write(descriptor, bytes(size))
+        if os.write(descriptor, bytes(size)) < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return mmap.mmap(descriptor, size)
     finally:
         os.close(descriptor)

@@ -41,6 +41,7 @@ from accel_daemon.launch_order import (
 from accel_daemon.machine_memory import MachineMemory
 from accel_daemon.sandbox.enter import seal
 from accel_daemon.sandbox.levels import SandboxReport
+from accel_protocol.errors import ConfigurationError
 from accel_protocol.limits import Limits
 
 _log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ async def serve(order: LaunchOrder, sandbox: SandboxReport, reports: BinaryIO) -
         reports: where the supervisor reads.
 
     Raises:
-        ConfigurationError: there is no such engine, or the port cannot be had.
+        ConfigurationError: there is no such engine, the port cannot be had, or the disk is full.
     """
     limits = Limits(**order.limits)
     leave_keras_out()
@@ -98,10 +99,21 @@ def leave_keras_out() -> None:
 
 
 def open_vigil(order: LaunchOrder, limits: Limits) -> Vigil:
-    """What the supervisor watches, in the scratch folder where there is one."""
+    """What the supervisor watches, in the scratch folder where there is one.
+
+    Raises:
+        ConfigurationError: the folder takes no file, for instance because the disk is full.
+    """
     path = Path(order.scratch) / FILE_NAME if order.scratch else None
+    try:
+        recorder = FlightRecorder(path, slots(limits))
+    except OSError as error:
+        raise ConfigurationError(
+            f"The accelerator's scratch folder cannot be written: {error.strerror}.",
+            remedy="Free space on the disk of the daemon's home.",
+        ) from None
     return Vigil(
-        FlightRecorder(path, slots(limits)),
+        recorder,
         order.load_seconds,
         order.run_seconds,
         order.quarantined,

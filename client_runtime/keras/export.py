@@ -62,8 +62,7 @@ def flavour_of(model: Any) -> Flavour:
             f"This Keras model computes with {backend}.",
             remedy="Set KERAS_BACKEND=tensorflow, save the model and load it again.",
         )
-    legacy = int(module.__version__.split(".")[0]) < 3
-    return Flavour(package, legacy, str(module.backend.floatx()))
+    return Flavour(package, _is_legacy(module), str(module.backend.floatx()))
 
 
 def _package_of(kind: type) -> str | None:
@@ -106,6 +105,7 @@ def load(path: Path, custom_objects: Mapping[str, Any] | None) -> Any:
 
 def _load_with(package: str, path: Path, custom_objects: Mapping[str, Any] | None) -> Any:
     keras = importlib.import_module(package)
+    _check_names(package, keras, path, custom_objects or {})
     model = keras.models.load_model(os.fspath(path), custom_objects=custom_objects, compile=False)
     made_by = _package_of(type(model))
     if made_by != package:
@@ -114,12 +114,54 @@ def _load_with(package: str, path: Path, custom_objects: Mapping[str, Any] | Non
     return model
 
 
+def _check_names(package: str, keras: Any, path: Path, custom_objects: Mapping[str, Any]) -> None:
+    """See that a Keras would build the model of its own classes only.
+
+    Both Keras 2 look for the classes that a `.keras` file names in one table of TensorFlow's, in
+    which the one that was imported last has put its own. Of a mixture they never finish a model.
+
+    Raises:
+        ModelError: it would not.
+    """
+    for name, kind in _kinds(custom_objects).items():
+        if kind not in (None, package):
+            raise ModelError(f"{name} is a class of {kind}")
+    if path.suffix != ".keras" or not _is_legacy(keras):
+        return
+    table = sys.modules["tensorflow.python.util.tf_export"]
+    owner = _package_of(table.get_symbol_from_name("keras.Model"))
+    if owner != package:
+        raise ModelError(
+            f"it takes the classes of {owner} for its own once that is imported; load the file in "
+            "a process that does not import it, or save the model as .h5"
+        )
+
+
+def _is_legacy(keras: Any) -> bool:
+    return int(keras.__version__.split(".")[0]) < 3
+
+
+def _kinds(custom_objects: Mapping[str, Any]) -> dict[str, str | None]:
+    """The Keras of each custom class, None where it is of none."""
+    kinds = {name: value for name, value in custom_objects.items() if isinstance(value, type)}
+    return {name: _package_of(kind) for name, kind in kinds.items()}
+
+
 def _packages_to_try(custom_objects: Mapping[str, Any] | None) -> Iterable[str]:
-    """Keras 3 first, unless something says that the model is of tf_keras."""
-    kinds = [value for value in (custom_objects or {}).values() if isinstance(value, type)]
-    legacy = any(_package_of(kind) == "tf_keras" for kind in kinds)
+    """Keras 3 first, unless something says that the model is of tf_keras.
+
+    A Keras 2 is tried alone, and tf_keras left out unless it is imported already: it reads the same
+    files, and importing it would spoil the first one, see `_check_names`.
+    """
+    legacy = "tf_keras" in _kinds(custom_objects or {}).values()
     legacy |= os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true")
-    return reversed(_PACKAGES) if legacy else _PACKAGES
+    if legacy:
+        yield from reversed(_PACKAGES)
+        return
+    yield "keras"
+    keras = sys.modules.get("keras")
+    if keras is None or not _is_legacy(keras) or "tf_keras" in sys.modules:
+        yield "tf_keras"
 
 
 def declared_inputs(model: Any) -> Structure | None:

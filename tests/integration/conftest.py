@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from accel_daemon.sandbox.enter import default_level
 from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.transport import channel as channels
 from client_runtime.transport.grants import Grant
-from tests.conftest import environment
+from tests.conftest import environment, patience
 
 KEY_ID = "AKIA" + "T" * 16
 
@@ -143,10 +144,9 @@ class LoneAccelerator:
         return channels.open_channel(endpoint, self.grant())
 
 
-@pytest.fixture(scope="session")
-def lone_accelerator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneAccelerator]:
-    """One accelerator process without a daemon around it."""
-    folder = tmp_path_factory.mktemp("lone")
+@contextmanager
+def alone(folder: Path, **changes: Any) -> Iterator[LoneAccelerator]:
+    """An accelerator process without a daemon around it, with changes to its order."""
     accelerator_id = "eia-" + "a" * 32
     now = datetime.now(UTC)
     authority = create_authority(now, "test authority")
@@ -174,7 +174,7 @@ def lone_accelerator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneA
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(order.to_line())
+    process.stdin.write(replace(order, **changes).to_line())
     process.stdin.flush()
     report = Report.from_line(process.stdout.readline())
     assert report.kind == "ready", report.message
@@ -182,4 +182,11 @@ def lone_accelerator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneA
     threading.Thread(target=lone.read_reports, daemon=True).start()
     yield lone
     process.stdin.close()
-    assert process.wait(30) == 0
+    assert process.wait(patience(30)) == 0
+
+
+@pytest.fixture(scope="session")
+def lone_accelerator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneAccelerator]:
+    """One accelerator process without a daemon around it."""
+    with alone(tmp_path_factory.mktemp("lone")) as lone:
+        yield lone
