@@ -105,13 +105,15 @@ def _full_disk(world: World, strike: Strike) -> End:
 
 
 def _slow_disk(world: World, strike: Strike) -> End:
-    frozen = subprocess.run(["fsfreeze", "--freeze", str(world.disk)], check=False)
+    # By a process that ends it by itself: this one may have to write before it could.
+    commands = 'fsfreeze --freeze "$1" && { sleep "$2"; fsfreeze --unfreeze "$1"; }'
+    arguments = ["sh", "-c", commands, "sh", str(world.disk), str(strike.seconds)]
+    process = subprocess.Popen(arguments)
 
-    def thaw() -> None:
-        if frozen.returncode == 0:
-            subprocess.run(["fsfreeze", "--unfreeze", str(world.disk)], check=True)
+    def thawed() -> None:
+        process.wait()
 
-    return thaw
+    return thawed
 
 
 def _rot(world: World, strike: Strike) -> None:
