@@ -42,6 +42,7 @@ class LaunchOrder:
         load_seconds, run_seconds: how long an engine may load a graph, or run it, before its
             process is ended.
         quarantined: graphs of the tenant that are not tried again, and why, by hexadecimal id.
+        clock_anchor: of the supervisor's `Clock`, so that both agree on how old a ticket is.
     """
 
     accelerator_id: str
@@ -63,6 +64,7 @@ class LaunchOrder:
     load_seconds: float = 300.0
     run_seconds: float = 600.0
     quarantined: dict[str, str] = field(default_factory=dict)
+    clock_anchor: float | None = None
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""

@@ -8,7 +8,6 @@ any other one nothing stands between gRPC and the handlers. When a fault strikes
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,13 +52,16 @@ class Disturbance:
 class Disturbances:
     """The faults that hold here now.
 
+    Args:
+        clock: that of the daemon's board; see `accel_daemon.faults.board`.
+
     Attributes:
         present: those of them that are told and not over.
         version: of the latest notice.
         changed: set when a notice was taken over.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self.present: tuple[Disturbance, ...] = ()
         self.version = 0
@@ -102,6 +104,16 @@ class Disturbances:
             if one.plan.holds and one.plan.fault.bytes is not None
         ]
         return min(pressures, default=None)
+
+    def clock_skew(self) -> float:
+        """By how many seconds the clock is ahead by fault."""
+        now = self._clock()
+        ahead = (
+            one.plan.fault.offset_seconds
+            for one in self.present
+            if one.until is None or one.until > now
+        )
+        return sum(ahead)
 
     def counters(self) -> dict[str, int]:
         """What the supervisor is told: which notice holds, and how often each fault has struck."""

@@ -7,7 +7,6 @@ refused, and a test holds the table against what the server really serves.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -27,7 +26,8 @@ from accel_protocol.methods import METHODS
 
 _KEPT_TICKETS = 256
 _BEARER = "Bearer "
-
+# How late an open stream's end may be on a machine that slept.
+_LOOK_SECONDS = 2.0
 
 _REFLECTION = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 
@@ -62,7 +62,8 @@ class Gate:
     Args:
         verifier: checks signature, audience and times.
         tenancy: the only tenancy whose tickets are good here.
-        clock: seconds since the epoch.
+        clock: seconds since the epoch, by which tickets are issued: `Clock.steady`. Who sets the
+            machine's clock thus neither ends a ticket nor lets it live longer.
     """
 
     def __init__(
@@ -70,13 +71,13 @@ class Gate:
         verifier: TicketVerifier,
         tenancy: int,
         limits: Limits,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         self._verifier, self._tenancy, self._limits, self._clock = verifier, tenancy, limits, clock
         self._good: dict[str, Ticket] = {}
         self._revoked: set[str] = set()
         self._tenant: str | None = None
-        self.streams = OpenStreams(limits)
+        self.streams = OpenStreams(limits, clock)
         self.policies = PolicyTable(ACTIONS)
 
     def admit(self, path: str, metadata: Iterable[tuple[str, str | bytes]]) -> Ticket | None:
@@ -141,10 +142,16 @@ class Gate:
 
 
 class OpenStreams:
-    """The Run streams that are open, so that they can be ended from outside."""
+    """The Run streams that are open, so that they can be ended from outside.
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    Args:
+        limits: bound their number.
+        clock: that of the gate.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        self._limits, self._clock = limits, clock
+        self._timers: dict[asyncio.Task[object], asyncio.TimerHandle] = {}
         self._open: dict[asyncio.Task[object], Ticket] = {}
         self._busy: set[asyncio.Task[object]] = set()
         self._endings: dict[asyncio.Task[object], AcceleratorError] = {}
@@ -154,7 +161,7 @@ class OpenStreams:
         return len(self._open)
 
     @contextmanager
-    def entered(self, ticket: Ticket, clock: Callable[[], float] = time.time) -> Iterator[None]:
+    def entered(self, ticket: Ticket) -> Iterator[None]:
         """Count the current task as an open stream, and end it when its ticket expires.
 
         Raises:
@@ -168,10 +175,7 @@ class OpenStreams:
         task = asyncio.current_task()
         assert task is not None
         self._open[task] = ticket
-        expiry = CredentialsError("The ticket expired.", reason="TICKET_EXPIRED")
-        timer = asyncio.get_running_loop().call_later(
-            max(0.0, ticket.expires_at - clock()), self._end_one, task, expiry
-        )
+        self._look_again(task)
         try:
             yield
         except asyncio.CancelledError:
@@ -179,7 +183,7 @@ class OpenStreams:
                 raise self._endings[task] from None
             raise
         finally:
-            timer.cancel()
+            self._timers.pop(task).cancel()
             self._open.pop(task, None)
             self._endings.pop(task, None)
 
@@ -219,6 +223,23 @@ class OpenStreams:
             self._busy.discard(task)
         if self._draining is not None:
             raise self._draining
+
+    def _look_again(self, task: asyncio.Task[object]) -> None:
+        """See to it that a stream ends when its ticket is over.
+
+        The event loop's clock stands still while the machine sleeps, and the gate's does not: so
+        the end is not waited for in one piece.
+        """
+        left = max(0.0, self._open[task].expires_at - self._clock())
+        self._timers[task] = asyncio.get_running_loop().call_later(
+            min(left, _LOOK_SECONDS), self._end_when_expired, task
+        )
+
+    def _end_when_expired(self, task: asyncio.Task[object]) -> None:
+        if self._clock() < self._open[task].expires_at:
+            self._look_again(task)
+        else:
+            self._end_one(task, CredentialsError("The ticket expired.", reason="TICKET_EXPIRED"))
 
     def _end_one(self, task: asyncio.Task[object], error: AcceleratorError) -> None:
         if task in self._open and task not in self._endings:

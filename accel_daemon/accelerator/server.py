@@ -20,6 +20,7 @@ from accel_daemon.accelerator.gate import PERMISSIONS, PUBLIC
 from accel_daemon.accelerator.handlers import generic_handler, refusing
 from accel_daemon.accelerator.service import AcceleratorService
 from accel_daemon.accelerator.visits import Audit, Doorkeeper, Visit
+from accel_daemon.clock import Clock
 from accel_daemon.launch_order import LaunchOrder, Notice
 from accel_protocol.errors import ConfigurationError
 from accel_protocol.limits import Limits
@@ -86,8 +87,11 @@ class AcceleratorServer:
     def __init__(
         self, order: LaunchOrder, service: AcceleratorService, limits: Limits, audit: Audit
     ) -> None:
-        door = Doorkeeper(service.gate, order.accelerator_id, audit)
-        self.disturbances = Disturbances() if order.allow_faults else None
+        clock = Clock.start(order.clock_anchor)
+        self.disturbances = Disturbances(clock.steady) if order.allow_faults else None
+        if self.disturbances is not None:
+            clock = clock.skewed_by(self.disturbances.clock_skew)
+        door = Doorkeeper(service.gate, order.accelerator_id, audit, clock.wall)
         interceptors: list[Any] = [GateInterceptor(door)]
         if self.disturbances is not None:
             interceptors.append(DisturbanceInterceptor(self.disturbances))

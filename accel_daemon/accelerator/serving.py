@@ -21,6 +21,7 @@ from accel_daemon.accelerator.server import AcceleratorServer
 from accel_daemon.accelerator.service import AcceleratorService
 from accel_daemon.accelerator.vigil import Vigil, slots
 from accel_daemon.audit_throttle import AuditThrottle
+from accel_daemon.clock import Clock
 from accel_daemon.engines.engine import open_engine
 from accel_daemon.flight_record import FILE_NAME, FlightRecorder
 from accel_daemon.iam.tickets import TicketVerifier
@@ -58,7 +59,7 @@ async def serve(order: LaunchOrder, sandbox: SandboxReport, reports: BinaryIO) -
     for op, reason in sorted(order.allowed_ops.items()):
         _log.warning("the operator allows models to use the op %s: %s", op, reason)
     verifier = TicketVerifier(order.ticket_public_key_pem, order.accelerator_id)
-    gate = Gate(verifier, order.tenancy, limits)
+    gate = Gate(verifier, order.tenancy, limits, Clock.start(order.clock_anchor).steady)
     vigil = open_vigil(order, limits)
     service = AcceleratorService(
         order, engine, limits, gate, sandbox=sandbox.to_text(), vigil=vigil

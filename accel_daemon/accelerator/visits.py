@@ -30,7 +30,7 @@ class Doorkeeper:
         gate: checks tickets and knows the policies.
         accelerator_id: named in refusals.
         audit: takes each decision.
-        clock: seconds since the epoch.
+        clock: seconds since the epoch, as the machine's clock shows them: for policies.
     """
 
     gate: Gate

@@ -42,6 +42,7 @@ def fault() -> None:
     help="expired-credentials: who refuses them. Default: the accelerator.",
 )
 @click.option("--bytes", type=int, help="memory-pressure: what is left for graphs.")
+@click.option("--offset-seconds", type=float, help="clock-skew: ahead by so much; < 0: behind.")
 def inject(kind: str, accelerator: str | None, **settings: object) -> None:
     """Inject a fault of KIND and print its id."""
     given = {name: value for name, value in settings.items() if value is not None}

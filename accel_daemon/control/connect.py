@@ -244,7 +244,7 @@ def _answer(
         accelerator.id,
         call.access_key_id,
         tenancy,
-        call.service.now().timestamp(),
+        call.service.clock.steady(),
         seconds,
         parents=call.caller.parents,
         policies=policies,

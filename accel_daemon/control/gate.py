@@ -11,7 +11,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 
 from aiohttp import web
@@ -24,7 +24,7 @@ from accel_daemon.control.service import SERVICE, Call, known_call, set_call
 from accel_daemon.iam.authentication import SERVICE as EI_SERVICE
 from accel_daemon.iam.authentication import authenticate
 from accel_daemon.iam.identification import Caller, identify
-from accel_daemon.iam.replays import SignatureMemory
+from accel_daemon.iam.replays import Moment, SignatureMemory
 from accel_daemon.iam.sessions import Session
 from accel_protocol.errors import (
     AcceleratorError,
@@ -227,15 +227,15 @@ def _authenticated(request: web.Request, body: bytes, permission: Permission) ->
     """Who signed."""
     service = request.app[SERVICE]
     identities, now, sessions = service.identities(), service.now(), service.sessions
-
+    signatures, came = request.app[SIGNATURES], Moment(now, service.clock.elapsed())
     opened: dict[str, Session] = {}
 
-    def use_once(access_key_id: str, signature: str) -> None:
+    def use_once(access_key_id: str, signature: str, signed_at: datetime) -> None:
         if permission.repeatable is not None:
             # Sessions count for what they go back to: who gets many gets no more room.
             session = opened.get(access_key_id)
             holder = access_key_id if session is None else session.parents[0]
-            request.app[SIGNATURES].use(holder, signature, now, permission.repeatable)
+            signatures.use(holder, signature, signed_at, came, permission.repeatable)
 
     def find_secret(access_key_id: str) -> str | None:
         found = identities.find_key(access_key_id)
@@ -256,6 +256,7 @@ def _authenticated(request: web.Request, body: bytes, permission: Permission) ->
         find_secret=find_secret,
         find_session_secret=find_session_secret,
         use_once=use_once,
+        latest=signatures.latest_time(came),
     )
     return identify(signer, identities, sessions, now)
 

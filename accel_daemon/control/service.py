@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from accel_daemon.clock import Clock
 from accel_daemon.faults.board import FaultBoard
 from accel_daemon.iam.callers import AnyPrincipal
 from accel_daemon.iam.evaluation import Decision
@@ -39,7 +40,7 @@ class ControlService:
         region: the only region that requests may be signed for.
         is_ready: whether every accelerator was ready once, and the daemon does not end.
         is_draining: whether the daemon ends, and lets running calls finish.
-        now: the present time, aware.
+        clock: tells the time.
         faults: the faults on demand; None where the operator did not allow any.
         body_seconds: how long a client may take to send a request's body.
     """
@@ -49,13 +50,17 @@ class ControlService:
     tickets: TicketSigner
     region: str
     is_ready: Callable[[], bool]
-    now: Callable[[], datetime]
+    clock: Clock = field(default_factory=Clock.start)
     is_draining: Callable[[], bool] = lambda: False
     faults: FaultBoard | None = None
     body_seconds: float = 10.0
     refresh_identities: Callable[[], Awaitable[None]] | None = None
     sessions: SessionIssuer = field(default_factory=SessionIssuer.generate)
     tags: Callable[[str], Mapping[str, str]] = lambda accelerator_id: {}
+
+    def now(self) -> datetime:
+        """What the machine's clock shows, aware."""
+        return self.clock.now()
 
     def accelerator_arn(self, accelerator_id: str) -> str:
         """The resource that policies name."""

@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 
 import urllib3
 
+from accel_protocol.clock_skew import MOST_CORRECTIONS, server_time
 from accel_protocol.errors import (
     ConfigurationError,
     ConnectionLostError,
+    CredentialsError,
     PeerIdentityError,
     from_wire,
 )
@@ -38,7 +40,20 @@ def call_daemon(profile_path: Path, method: str, path: str, body: bytes = b"") -
         PeerIdentityError: what answers is not this daemon.
         AcceleratorError: what the daemon refused with.
     """
-    profile = _read_profile(profile_path)
+    profile, now = _read_profile(profile_path), datetime.now(UTC)
+    for _ in range(MOST_CORRECTIONS):
+        try:
+            return _call(profile, method, path, body, now)
+        except CredentialsError as error:
+            if (told := server_time(error)) is None:
+                raise
+            now = told  # the daemon's clock is what counts
+    return _call(profile, method, path, body, now)
+
+
+def _call(
+    profile: Mapping[str, str], method: str, path: str, body: bytes, now: datetime
+) -> Mapping[str, Any]:
     headers = {
         "Host": urlsplit(profile["control"]).netloc,
         "Content-Type": "application/json",
@@ -47,7 +62,7 @@ def call_daemon(profile_path: Path, method: str, path: str, body: bytes = b"") -
     }
     request = HttpRequest(method, path, "", tuple(headers.items()), body)
     key = AccessKey(profile["access_key_id"], profile["secret_access_key"])
-    signed = sign(request, key, region=profile["region"], service=SERVICE, now=datetime.now(UTC))
+    signed = sign(request, key, region=profile["region"], service=SERVICE, now=now)
     response = _send(profile, request, {**headers, **signed})
     answer = _read_json(response.data)
     if response.status != 200:
@@ -56,6 +71,7 @@ def call_daemon(profile_path: Path, method: str, path: str, body: bytes = b"") -
             str(answer.get("message", "The daemon refused.")),
             remedy=str(answer.get("remedy", "")),
             request_id=str(answer.get("requestId", "")),
+            fields=_fields(answer.get("fields")),
         )
     return answer
 
@@ -84,6 +100,10 @@ def _send(
         raise PeerIdentityError("What answers did not prove to be this home's daemon.") from None
     except (urllib3.exceptions.HTTPError, OSError):
         raise ConnectionLostError(f"The daemon does not answer at {profile['control']}.") from None
+
+
+def _fields(value: object) -> dict[str, str]:
+    return {key: str(one) for key, one in value.items()} if isinstance(value, dict) else {}
 
 
 def _read_json(data: bytes) -> Mapping[str, Any]:

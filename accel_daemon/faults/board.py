@@ -1,11 +1,12 @@
 """The faults that a daemon has: what its control endpoint asks, and what processes are told.
 
-Everything takes the time from the clock that the board was made with, in seconds since the epoch.
+Everything takes the time from the clock that the board was made with: seconds since the epoch, as
+if nobody had set the machine's clock since the daemon's start (`Clock.steady`). So faults end in
+time whatever the wall clock does, also by a fault.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -72,7 +73,7 @@ class FaultBoard:
         version: rises with every change.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._injected: list[Injected] = []
         self._last_id = 0
@@ -128,6 +129,10 @@ class FaultBoard:
             Kind.UNAVAILABLE,
             f"connect {place.ordinal}",
         )
+
+    def clock_skew(self) -> float:
+        """By how many seconds the clock is ahead by fault."""
+        return sum(one.fault.offset_seconds for one in self.present())
 
     def refuses_credentials(self) -> bool:
         """Whether this request's credentials are refused as expired."""

@@ -13,6 +13,8 @@ from enum import StrEnum
 
 from accel_protocol.errors import CallError
 
+# Twenty years: past the end of every certificate.
+_MOST_OFFSET_SECONDS = 20 * 365 * 86_400
 _REMEDY = "See `accel-daemon fault inject --help`."
 
 
@@ -25,10 +27,11 @@ class Kind(StrEnum):
     DROP = "drop"  # connections are cut
     EXPIRED_CREDENTIALS = "expired-credentials"  # tickets or requests are refused as expired
     MEMORY_PRESSURE = "memory-pressure"  # there is less room for graphs
+    CLOCK_SKEW = "clock-skew"  # the clock of the daemon and of its processes was set
 
 
 # These hold or do not hold, for a time; the others strike at single calls and messages.
-STATES = frozenset({Kind.UNHEALTHY, Kind.MEMORY_PRESSURE})
+STATES = frozenset({Kind.UNHEALTHY, Kind.MEMORY_PRESSURE, Kind.CLOCK_SKEW})
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Fault:
         when: drop: "before" or "after" the work is done.
         at: expired-credentials: refused by "accelerator", "control" or "both".
         bytes: memory-pressure: what all loaded graphs may take.
+        offset_seconds: clock-skew: by how much the clock is ahead, or for less than 0 behind.
     """
 
     kind: Kind
@@ -63,6 +67,7 @@ class Fault:
     when: str = "before"
     at: str = "accelerator"
     bytes: int | None = None
+    offset_seconds: float = 0.0
 
     @property
     def is_certain(self) -> bool:
@@ -114,6 +119,7 @@ _NUMBERS: Mapping[str, _Number] = {
     "bytes_per_second": _Number(int, 1, 2**50),
     "messages": _Number(int, 1, 10**9),
     "bytes": _Number(int, 0, 2**50),
+    "offset_seconds": _Number(float, -_MOST_OFFSET_SECONDS, _MOST_OFFSET_SECONDS),
 }
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "when": ("before", "after"),
@@ -127,6 +133,8 @@ SETTINGS: Mapping[Kind, tuple[str, ...]] = {
     Kind.DROP: (*_COMMON, "messages", "when"),
     Kind.EXPIRED_CREDENTIALS: (*_COMMON, "at"),
     Kind.MEMORY_PRESSURE: (*(name for name in _COMMON if name != "count"), "bytes"),
+    # One machine has one clock: there are no other places, and no chance.
+    Kind.CLOCK_SKEW: ("seconds", "offset_seconds"),
 }
 
 
@@ -218,6 +226,8 @@ def _check(fault: Fault) -> None:
         wrong = "A slow fault needs latency_ms, jitter_ms or bytes_per_second."
     if fault.kind is Kind.MEMORY_PRESSURE and fault.bytes is None:
         wrong = "A memory-pressure fault needs bytes."
+    if fault.kind is Kind.CLOCK_SKEW and not fault.offset_seconds:
+        wrong = "A clock-skew fault needs offset_seconds."
     if fault.messages is not None and fault.when == "after":
         wrong = "A connection that is cut after some messages is not cut after the work."
     if wrong:

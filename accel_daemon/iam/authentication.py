@@ -52,7 +52,8 @@ def authenticate(
     find_secret: Callable[[str], str | None],
     max_skew: timedelta = MAX_SKEW,
     find_session_secret: Callable[[str, str], str | None] | None = None,
-    use_once: Callable[[str, str], None] | None = None,
+    use_once: Callable[[str, str, datetime], None] | None = None,
+    latest: datetime | None = None,
 ) -> Signer:
     """Which access key signed the request.
 
@@ -65,8 +66,9 @@ def authenticate(
         max_skew: how far the client's clock may be off, either way; exactly this much is accepted.
         find_session_secret: the secret that a session token holds for its access key id, expired or
             not, or None. Without it, a request with a token is refused, not its token ignored.
-        use_once: called with access key id and signature once these are proven; refuses what was
-            used before by raising. Without it, signatures may come again.
+        use_once: called with access key id, signature and the time that it names once these are
+            proven; refuses what was used before by raising. Without it, signatures may come again.
+        latest: another time that a signature may name, aware: that of a clock that was set back.
 
     Raises:
         CredentialsError: MISSING_CREDENTIALS, INVALID_CREDENTIALS, CLOCK_SKEW (fields
@@ -74,14 +76,15 @@ def authenticate(
     """
     claim, payload_hash = _read(request, region, service)
     _check_token_goes_with_key(claim, find_session_secret is not None)
-    _check_clock(claim, now, max_skew)
+    if latest is None or not _is_timely(claim, latest, max_skew):
+        _check_clock(claim, now, max_skew)
     if claim.session_token is None or find_session_secret is None:
         secret = find_secret(claim.access_key_id)
     else:
         secret = find_session_secret(claim.access_key_id, claim.session_token)
     _check_signature(request, claim, payload_hash, secret)
     if use_once is not None:
-        use_once(claim.access_key_id, claim.signature)
+        use_once(claim.access_key_id, claim.signature, claim.signed_at)
     return Signer(claim.access_key_id, claim.session_token)
 
 
@@ -155,15 +158,25 @@ def _check_body(request: HttpRequest, headers: Mapping[str, str]) -> str:
 
 
 def _check_clock(claim: Claim, now: datetime, max_skew: timedelta) -> None:
-    skew = claim.signed_at - now
-    if claim.lifetime is not None and -skew > claim.lifetime:
-        raise invalid("The presigned request has expired.")
-    if skew <= max_skew and (claim.lifetime is not None or -skew <= max_skew):
+    if _is_timely(claim, now, max_skew):
         return
+    if claim.lifetime is not None and claim.signed_at <= now:
+        raise invalid("The presigned request has expired.")
+    raise clock_skew(claim.signed_at, now)
+
+
+def _is_timely(claim: Claim, now: datetime, max_skew: timedelta) -> bool:
+    skew = claim.signed_at - now
+    return -(max_skew if claim.lifetime is None else claim.lifetime) <= skew <= max_skew
+
+
+def clock_skew(signed_at: datetime, now: datetime) -> CredentialsError:
+    """The refusal of a signature that names a wrong time; says what a good one is."""
+    skew = signed_at - now
     minutes = round(abs(skew) / timedelta(minutes=1))
     direction = "ahead of" if skew > timedelta() else "behind"
     server_time = now.astimezone(UTC).isoformat(timespec="seconds")
-    raise CredentialsError(
+    return CredentialsError(
         f"The client's clock is {minutes} minutes {direction} the daemon's, "
         f"which says {server_time}.",
         reason="CLOCK_SKEW",

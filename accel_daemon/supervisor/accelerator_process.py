@@ -12,8 +12,8 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
+from accel_daemon.clock import Clock
 from accel_daemon.faults.board import FaultBoard, Place
 from accel_daemon.home import AcceleratorFolders, make_private_folder
 from accel_daemon.launch_order import AuditedDecision, HolderPolicies, LaunchOrder, Notice, Report
@@ -75,10 +75,11 @@ class Placement:
 
 @dataclass(frozen=True)
 class Trust:
-    """What every accelerator's process gets its identity and its trust from."""
+    """What every accelerator's process gets its identity, its trust and its time from."""
 
     authority: Authority = field(repr=False)
     ticket_public_key_pem: str
+    clock: Clock = field(default_factory=Clock.start)
 
 
 class AcceleratorProcess:
@@ -126,7 +127,7 @@ class AcceleratorProcess:
         self._failure = ""
         self._ready_at: float | None = None
         self._last_active = clock()
-        self._leaf_issued = datetime.now(UTC)
+        self._leaf_issued = trust.clock.now()
         self._revoked: dict[tuple[str, str], float] = {}
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -243,7 +244,7 @@ class AcceleratorProcess:
         process = self._process
         if process is None or self.state is not State.READY:
             return
-        if at_once or is_due(self._leaf_issued, datetime.now(UTC)):
+        if at_once or is_due(self._leaf_issued, self._trust.clock.now()):
             leaf = self._issue_leaf()
             pair = (leaf.certificate_pem.decode(), leaf.private_key_pem.decode())
             notice = Notice("certificate", certificate_pem=pair[0], private_key_pem=pair[1])
@@ -463,10 +464,11 @@ class AcceleratorProcess:
             load_seconds=place.spec.load_seconds,
             run_seconds=place.spec.run_seconds,
             quarantined=self.quarantined(),
+            clock_anchor=self._trust.clock.anchor,
         )
 
     def _issue_leaf(self) -> Leaf:
-        now, place = datetime.now(UTC), self.placement
+        now, place = self._trust.clock.now(), self.placement
         hosts = (place.listen_host, place.advertised_host)
         leaf = issue_accelerator_leaf(self._trust.authority, self.id, *hosts, now=now)
         self._leaf_issued = now

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from accel_daemon.audit_throttle import AuditThrottle
+from accel_daemon.clock import Clock
 from accel_daemon.control.audit import AUDIT, AuditRecord, audit, left_out, open_audit_log
 from accel_daemon.control.authority_certificate import AUTHORITY_PEM
 from accel_daemon.control.holders import tell_again
@@ -119,6 +120,7 @@ class _Daemon:
 
     options: DaemonOptions
     authority: Authority
+    clock: Clock
     store: IdentityStore
     identities: Identities
     tickets: TicketSigner
@@ -175,16 +177,18 @@ def _prepare(options: DaemonOptions) -> _Daemon:
         advertised_host=advertised_host(options.host),
         first_port=options.port + 1 if options.port else 0,
     )
-    trust = Trust(authority, tickets.public_key_pem())
-    faults = FaultBoard() if options.allow_faults else None
+    clock = Clock.start()
+    faults = FaultBoard(clock.steady) if options.allow_faults else None
     if faults is not None:
+        clock = clock.skewed_by(faults.clock_skew)
         LOG.warning("faults on demand are allowed: this daemon is for tests only")
+    trust = Trust(authority, tickets.public_key_pem(), clock)
     fleet = build_fleet(
         home, options.accelerators, listening, trust, options.launcher, faults, options.sandbox
     )
     throttles = [_audited_accelerator(one) for one in fleet.accelerators]
     sessions = load_or_create_session_key(home.session_key)
-    daemon = _Daemon(options, authority, store, identities, tickets, sessions, fleet, faults)
+    daemon = _Daemon(options, authority, clock, store, identities, tickets, sessions, fleet, faults)
     daemon.throttles.extend(throttles)
     return daemon
 
@@ -234,7 +238,7 @@ async def _endpoints(daemon: _Daemon) -> AsyncIterator[_Addresses]:
         region=REGION,
         is_ready=lambda: daemon.is_ready,
         is_draining=lambda: daemon.is_draining,
-        now=lambda: datetime.now(UTC),
+        clock=daemon.clock,
         faults=daemon.faults,
         tags=tags.get,
     )
@@ -256,7 +260,9 @@ async def _endpoints(daemon: _Daemon) -> AsyncIterator[_Addresses]:
 async def _metadata(daemon: _Daemon, control: str) -> AsyncIterator[Mapping[str, str]]:
     """Serve metadata; gives what the ready file tells about it."""
     options, account = daemon.options, daemon.identities.account
-    around = Surroundings(options.home, daemon.authority, daemon.fleet, REGION, account, control)
+    around = Surroundings(
+        options.home, daemon.authority, daemon.fleet, REGION, account, control, daemon.clock
+    )
     role = role_of(options.metadata.role, daemon.sessions, lambda: daemon.identities)
     service = build_metadata_service(options.metadata, around, role)
     app = build_metadata_app(service)
@@ -339,7 +345,7 @@ async def _renew_leaves(daemon: _Daemon) -> None:
 def _renew_leaf(daemon: _Daemon) -> None:
     hosts = (daemon.options.host, daemon.advertised)
     folder = daemon.options.home.daemon
-    load_leaf(daemon.tls, daemon.authority, hosts, datetime.now(UTC), folder)
+    load_leaf(daemon.tls, daemon.authority, hosts, daemon.clock.now(), folder)
 
 
 async def _ready_before(fleet: Fleet, stop: asyncio.Event) -> bool:

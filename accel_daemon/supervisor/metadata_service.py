@@ -6,9 +6,10 @@ import logging
 import os
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
 
+from accel_daemon.clock import Clock
 from accel_daemon.control.audit import AuditRecord, audit
 from accel_daemon.control.metadata.container import Container
 from accel_daemon.control.metadata.container_token import load_or_create_token
@@ -39,6 +40,7 @@ class Surroundings:
         region: where the instance is.
         account: 12 digits.
         control: "https://HOST:PORT" of the control endpoint.
+        clock: the daemon's.
     """
 
     home: Home
@@ -47,6 +49,7 @@ class Surroundings:
     region: str
     account: str
     control: str
+    clock: Clock = field(default_factory=Clock.start)
 
 
 def build_metadata_service(
@@ -64,21 +67,22 @@ def build_metadata_service(
     """
     if options.role != NO_ROLE and role.find() is None:
         LOG.warning("there is no role %s yet: metadata offers no credentials", role.name)
+    now = around.clock.now
     instance = Instance(
         fleet=around.fleet,
         region=around.region,
         control=around.control,
         account=around.account,
         machine=platform.machine(),
-        started=_now(),
+        started=around.clock.now(),
     )
     container = Container(instance, load_or_create_token(around.home.container_token))
     return MetadataService(
         instance=instance,
         options=options,
-        signer=DocumentSigner(around.authority, instance.id, _now),
+        signer=DocumentSigner(around.authority, instance.id, now),
         container=container,
-        roles=None if options.role == NO_ROLE else _sessions(role, container),
+        roles=None if options.role == NO_ROLE else _sessions(role, container, now),
         user=os.getuid(),
         peer_user=user_of_request,
     )
@@ -119,13 +123,9 @@ def ready_entries(service: MetadataService, base: str, home: Home) -> Mapping[st
     return entries
 
 
-def _sessions(role: Role, container: Container) -> RoleSessions:
+def _sessions(role: Role, container: Container, now: Callable[[], datetime]) -> RoleSessions:
     """Named as on EC2 and ECS: a session of the instance, and one of the task."""
     return RoleSessions(
-        RoleCredentials(role, container.instance.id, _now),
-        RoleCredentials(role, container.task_id, _now),
+        RoleCredentials(role, container.instance.id, now),
+        RoleCredentials(role, container.task_id, now),
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import ssl
@@ -13,10 +14,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from accel_protocol import errors, sigv4
+from accel_protocol.clock_skew import MOST_CORRECTIONS, server_time
 from accel_protocol.errors import (
     AcceleratorError,
     ConfigurationError,
     ConnectionLostError,
+    CredentialsError,
     PeerIdentityError,
 )
 from accel_protocol.limits import PROTOCOL_VERSION
@@ -24,6 +27,8 @@ from accel_protocol.sigv4 import AccessKey
 from client_runtime.discovery import visible_devices
 from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.discovery.visible_devices import Known, Question
+
+_log = logging.getLogger(__name__)
 
 # Signed: without it, two equal requests within one second would have one signature, and the daemon
 # would take the second for a replay of the first.
@@ -138,9 +143,27 @@ def _ordinal(endpoint: Endpoint, visible: str | None, chosen: Known) -> int:
 def call(endpoint: Endpoint, key: AccessKey, method: str, path: str, body: bytes = b"") -> Any:
     """One signed request to the control endpoint; the answer's JSON.
 
+    Where this machine's clock and the daemon's differ too much, the daemon's counts.
+
     Raises:
         AcceleratorError: as the endpoint refused it, or as the network failed.
     """
+    now = datetime.now(UTC)
+    for _ in range(MOST_CORRECTIONS):
+        try:
+            return _call(endpoint, key, method, path, body, now)
+        except CredentialsError as error:
+            told = server_time(error)
+            if told is None:
+                raise
+            _log.warning("%s Signing again with the daemon's time.", error.message)
+            now = told
+    return _call(endpoint, key, method, path, body, now)
+
+
+def _call(
+    endpoint: Endpoint, key: AccessKey, method: str, path: str, body: bytes, now: datetime
+) -> Any:
     host = endpoint.control.removeprefix("https://")
     headers = {
         "Host": host,
@@ -148,7 +171,6 @@ def call(endpoint: Endpoint, key: AccessKey, method: str, path: str, body: bytes
         NONCE_HEADER: secrets.token_hex(16),
     }
     request = sigv4.HttpRequest(method, path, "", tuple(headers.items()), body)
-    now = datetime.now(UTC)
     signed = sigv4.sign(request, key, region=endpoint.region, service=_SERVICE, now=now)
     status, answer = _exchange(endpoint, method, path, body, {**headers, **signed})
     if status == 200:

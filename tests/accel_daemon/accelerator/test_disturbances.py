@@ -49,6 +49,21 @@ def test_states(texts: tuple[str, ...], is_unhealthy: bool, capacity: int | None
     assert (disturbances.is_unhealthy, disturbances.capacity) == (is_unhealthy, capacity)
 
 
+def test_clock_skew_adds_up_and_ends() -> None:
+    """By the clock that the daemon tells the ends by, not by the one that is skewed."""
+    now = [100.0]
+    disturbances = Disturbances(lambda: now[0])
+    disturbances.adopt(
+        [
+            told("1", "clock-skew:offset_seconds=3600"),
+            told("2", "clock-skew:offset_seconds=-60", until=110.0),
+        ]
+    )
+    assert disturbances.clock_skew() == 3540
+    now[0] = 110.0
+    assert disturbances.clock_skew() == 3600
+
+
 def test_a_fault_goes_on_when_another_comes() -> None:
     """What it has done stays done; what is not told any more is gone."""
     disturbances = holding("drop:count=1")
@@ -92,7 +107,7 @@ def test_delays_add_up() -> None:
 )
 def test_open_streams_end(text: str, error: type[Exception] | None) -> None:
     """Where a stream that begins now would be refused."""
-    fresh = Disturbances().adopt([told("1", text)])
+    fresh = Disturbances(lambda: 100.0).adopt([told("1", text)])
     found = ending(fresh)
     assert found is None if error is None else isinstance(found, error)
 
@@ -105,11 +120,11 @@ def test_control_only() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_daemon_and_process_draw_the_same(seed: int) -> None:
     """Health by chance is the same in the API and in the health service."""
-    board = FaultBoard()
+    board = FaultBoard(lambda: 100.0)
     board.inject(parse_fault(f"unhealthy:probability=0.5,seed={seed}"), None)
     for ordinal in range(4):
         place = Place(f"eia-{ordinal}", ordinal)
-        disturbances = Disturbances()
+        disturbances = Disturbances(lambda: 100.0)
         disturbances.adopt(board.told(place))
         assert disturbances.is_unhealthy is board.is_unhealthy(place)
 

@@ -105,7 +105,6 @@ def served_routes() -> set[Route]:
         tickets=TicketSigner.generate(),
         region="us-east-1",
         is_ready=lambda: True,
-        now=lambda: datetime.now(UTC),
     )
     routes = build_app(service).router.routes()
     return {(route.method, cast(web.Resource, route.resource).canonical) for route in routes}

@@ -140,7 +140,6 @@ def empty_service(is_ready: bool = False) -> ControlService:
         tickets=TicketSigner.generate(),
         region="us-east-1",
         is_ready=lambda: is_ready,
-        now=lambda: datetime.now(UTC),
     )
 
 

@@ -22,6 +22,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from accel_daemon.clock import Clock
 from accel_daemon.control.gate import SIGNATURES
 from accel_daemon.control.identity_store import IdentityStore
 from accel_daemon.control.server import build_app
@@ -446,7 +447,7 @@ def test_many_sessions_have_the_room_of_one_key() -> None:
         tickets=TicketSigner.generate(),
         region="us-east-1",
         is_ready=lambda: True,
-        now=lambda: now,
+        clock=Clock.start(read_wall=now.timestamp),
         sessions=issuer,
     )
     app = build_app(service)

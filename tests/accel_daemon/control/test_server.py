@@ -28,7 +28,6 @@ SERVICE = ControlService(
     tickets=TicketSigner.generate(),
     region="us-east-1",
     is_ready=lambda: True,
-    now=lambda: datetime.now(UTC),
 )
 
 

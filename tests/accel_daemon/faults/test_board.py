@@ -119,3 +119,15 @@ def test_there_is_a_bound(board: FaultBoard, clock: Clock) -> None:
         inject(board, "drop")
     clock.now += 1
     inject(board, "drop")
+
+
+def test_clock_skew_ends_by_the_board_s_clock(board: FaultBoard, clock: Clock) -> None:
+    """Faults add up, and end whatever the clock does that they set."""
+    assert board.clock_skew() == 0
+    inject(board, "clock-skew:offset_seconds=3600")
+    inject(board, "clock-skew:offset_seconds=-60,seconds=10")
+    assert board.clock_skew() == 3540
+    clock.now += 10
+    assert board.clock_skew() == 3600
+    board.clear()
+    assert board.clock_skew() == 0

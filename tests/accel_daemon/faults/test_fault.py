@@ -27,6 +27,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "when": st.just("before"),
     "at": st.sampled_from(["accelerator", "control", "both"]),
     "bytes": st.integers(0, 2**50),
+    "offset_seconds": st.floats(-6e8, 6e8).filter(bool),
 }
 
 
@@ -48,6 +49,7 @@ def faults(draw: st.DrawFn) -> Fault:
         (f"unhealthy:accelerator={ID}", Fault(Kind.UNHEALTHY, accelerator=ID)),
         ("memory-pressure:bytes=0", Fault(Kind.MEMORY_PRESSURE, bytes=0)),
         ("expired-credentials:at=both", Fault(Kind.EXPIRED_CREDENTIALS, at="both")),
+        ("clock-skew:offset-seconds=-60", Fault(Kind.CLOCK_SKEW, offset_seconds=-60)),
     ],
 )
 def test_texts(text: str, fault: Fault) -> None:
@@ -68,6 +70,9 @@ def test_texts(text: str, fault: Fault) -> None:
         ("drop:count", "no setting of a fault"),
         ("drop:count=1,count=2", "is there twice"),
         ("drop:kind=slow", "is there twice"),
+        ("clock-skew", "needs offset_seconds"),
+        ("clock-skew:offset_seconds=1e10", "offset_seconds is a number from"),
+        ("clock-skew:offset_seconds=60,accelerator=0", "has no setting 'accelerator'"),
         ("drop:when=later", "when is one of before, after"),
         ("drop:messages=2,when=after", "not cut after the work"),
         ("drop:latency_ms=1", "has no setting 'latency_ms'"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from accel_protocol.errors import BusyError, ConnectionLostError
+from accel_protocol.errors import BusyError, ConnectionLostError, CredentialsError
 from accel_protocol.sigv4 import AccessKey
 from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.transport import grants
@@ -75,6 +75,46 @@ def test_a_refusal_whose_fields_are_none(monkeypatch: pytest.MonkeyPatch, fields
     with pytest.raises(BusyError) as caught:
         ask(monkeypatch, 503, {"reason": "BUSY", "message": "full", "fields": fields})
     assert caught.value.fields == {}
+
+
+def skewed(told: str) -> tuple[int, Any]:
+    """The refusal of a signature whose time is wrong."""
+    fields = {"server_time": told, "skew_seconds": "7200"}
+    return 403, {"reason": "CLOCK_SKEW", "message": "Wrong clock.", "fields": fields}
+
+
+def answered_by(
+    monkeypatch: pytest.MonkeyPatch, answers: list[tuple[int, Any]]
+) -> list[dict[str, str]]:
+    """Let the endpoint give these answers, and collect the headers of what was asked."""
+    asked: list[dict[str, str]] = []
+
+    def exchange(*of_request: Any) -> tuple[int, Any]:
+        asked.append(of_request[-1])
+        return answers[len(asked) - 1]
+
+    monkeypatch.setattr(grants, "_exchange", exchange)
+    return asked
+
+
+def test_the_daemon_s_clock_is_what_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused signature is made again with the time that the refusal tells, as a new request."""
+    answers = [skewed("2031-05-06T07:08:09+00:00"), (200, GRANTED)]
+    asked = answered_by(monkeypatch, answers)
+    assert grants.request_grant(ENDPOINT, KEY, None).ticket == "a.b.c"
+    assert [headers["X-Amz-Date"] for headers in asked][1:] == ["20310506T070809Z"]
+    assert len({headers[grants.NONCE_HEADER] for headers in asked}) == 2
+
+
+@pytest.mark.parametrize(("told", "times"), [("2031-05-06T07:08:09+00:00", 3), ("noon", 1)])
+def test_a_clock_that_cannot_be_followed(
+    monkeypatch: pytest.MonkeyPatch, told: str, times: int
+) -> None:
+    """One that is set all the time, or shows no time, is not followed for ever."""
+    asked = answered_by(monkeypatch, [skewed(told)] * 9)
+    with pytest.raises(CredentialsError, match="Wrong clock"):
+        grants.request_grant(ENDPOINT, KEY, None)
+    assert len(asked) == times
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"[]", b"[" * 100_000, b'{"a":' * 100_000])

@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser
 from aiohttp.test_utils import make_mocked_request
 
+from accel_daemon.clock import Clock
 from accel_daemon.control import accelerator_types, pages, tags
 from accel_daemon.control.authority_certificate import AUTHORITY_PEM
 from accel_daemon.control.connect import check_versions, read_among, read_selector
@@ -230,7 +231,7 @@ def build_control(setting: Setting, loop: asyncio.AbstractEventLoop) -> web.Appl
         tickets=TicketSigner.generate(),
         region="us-east-1",
         is_ready=lambda: True,
-        now=lambda: NOW,
+        clock=Clock.start(read_wall=NOW.timestamp),
         faults=faults,
     )
     app = build_app(service)

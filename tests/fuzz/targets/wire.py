@@ -235,7 +235,8 @@ def service_target(setting: Setting) -> Target:
         *("eia-" + "a" * 32, "host", "127.0.0.1", 0, CANARY, CANARY),
         *(signer.public_key_pem(), 1, str(store)),
     )
-    gate = Gate(TicketVerifier(signer.public_key_pem(), order.accelerator_id), 1, LIMITS)
+    verifier = TicketVerifier(signer.public_key_pem(), order.accelerator_id)
+    gate = Gate(verifier, 1, LIMITS, clock=lambda: 1e9)
     service = AcceleratorService(order, cast(Engine, _NoEngine()), LIMITS, gate)
     seeds = _good_requests()
 
