@@ -39,6 +39,7 @@ KINDS: Mapping[str, Kind] = {
     "slow": Kind(5, 0.5, 3.0),  # messages take longer
     "unavailable": Kind(4, 0.3, 2.0),
     "expired": Kind(7, 0.2, 2.0),  # tickets, and signatures
+    "skew": Kind(4, 0.5, 3.0),  # the daemon's clock is wrong, by seconds or by years
     "pressure": Kind(5, 0.5, 3.0),  # there is less memory for graphs
     "stop": Kind(8, 0.2, 3.0),  # SIGSTOP, then SIGCONT
     "freeze": Kind(0.5, 17.0, 19.0),  # for so long that the watchdog takes it for dead

@@ -48,6 +48,13 @@ def _on_demand(text: str) -> Callable[[World, Strike], None]:
     return strike_with
 
 
+def _skew(world: World, strike: Strike) -> None:
+    """By a second up to ten years, one way or the other."""
+    sign = 1 if strike.chance < 0.5 else -1
+    offset = sign * 10 ** (strike.chance * 2 % 1 * 8.5)
+    world.inject(f"clock-skew:offset_seconds={offset:.3f},seconds={strike.seconds}")
+
+
 def _signal(world: World, ordinal: int, number: signal.Signals) -> None:
     """Send it to the accelerator's present process; a process that is gone gets none."""
     if world.pids[ordinal]:
@@ -131,6 +138,7 @@ STRIKES: Mapping[str, Callable[[World, Strike], End | None]] = {
     "slow": _on_demand("slow:latency_ms=40,jitter_ms=80"),
     "unavailable": _on_demand("unavailable:probability=0.7"),
     "expired": _on_demand("expired-credentials:at=both,probability=0.6"),
+    "skew": _skew,
     "pressure": _on_demand("memory-pressure:bytes=3000000"),
     "stop": _stop,
     "freeze": _stop,
@@ -194,7 +202,7 @@ class Storm:
                 self._world.history.note(strike.kind, accelerator, begun, time.monotonic())
 
 
-_EVERYWHERE = frozenset({"full-disk", "slow-disk", "rotate"})
+_EVERYWHERE = frozenset({"full-disk", "slow-disk", "rotate", "skew"})
 
 
 def _nothing() -> None:
