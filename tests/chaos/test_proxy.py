@@ -56,6 +56,13 @@ def connected(proxy: Proxy) -> socket.socket:
     return connection
 
 
+def exchange(connection: socket.socket, count: int) -> None:
+    """Send so many bytes, and take those that come back."""
+    for _ in range(0, count, 10_000):
+        connection.sendall(bytes(10_000))
+        connection.recv(1 << 16)
+
+
 def test_bytes_pass(proxy: Proxy) -> None:
     """Both ways."""
     with connected(proxy) as connection:
@@ -80,9 +87,7 @@ def test_a_cut_in_the_middle(proxy: Proxy) -> None:
         assert connection.recv(5) == b"hello"
         proxy.cut_after(100_000)
         with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
-            for _ in range(100):
-                connection.sendall(bytes(10_000))
-                connection.recv(1 << 16)
+            exchange(connection, 1_000_000)
     with connected(proxy) as connection:
         assert connection.recv(5) == b"hello"
 
@@ -106,7 +111,7 @@ def test_refusing(proxy: Proxy) -> None:
     with connected(proxy) as before:
         assert before.recv(5) == b"hello"
         proxy.refuse()
-        with connected(proxy) as connection, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), connected(proxy) as connection:
             connection.recv(5)
         before.sendall(b"again")
         assert before.recv(5) == b"again"
@@ -118,5 +123,5 @@ def test_refusing(proxy: Proxy) -> None:
 def test_nobody_is_behind_it(proxy: Proxy) -> None:
     """Then nobody is before it."""
     proxy.upstream = "127.0.0.1:1"
-    with connected(proxy) as connection, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), connected(proxy) as connection:
         connection.recv(5)
