@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 
 import pytest
 
 from tests.chaos.plan import COUNTER, KINDS, RUNNER, UPLOADS, actions, strikes
 from tests.chaos.strikes import STRIKES
+from tests.conftest import ROOT
 
 
 def test_the_same_seed_gives_the_same_campaign() -> None:
@@ -64,3 +66,11 @@ def test_clients_that_count_only_count() -> None:
     """Their graph is nobody else's, and is never run twice."""
     kinds = {one.kind for one in islice(actions(1, 6, COUNTER), 2_000)}
     assert kinds == {"count", "unload", "reconnect", "pause"}
+
+
+def test_the_document_names_every_kind() -> None:
+    """And none that is not there."""
+    text = (ROOT / "docs" / "chaos.md").read_text()
+    rows = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`([\w-]+)`", row)]
+    assert sorted(named) == sorted(KINDS)
