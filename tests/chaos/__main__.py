@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from pathlib import Path
 
 from tests.chaos.campaign import campaign
 
@@ -15,9 +16,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--per-second", type=float, default=0.9, help="faults")
+    parser.add_argument("--log", type=Path, help="gets what the daemon logged")
     given = parser.parse_args()
     logging.getLogger("client_runtime").setLevel(logging.ERROR)
-    report = campaign(given.seed, given.seconds, given.per_second)
+    report = campaign(given.seed, given.seconds, given.per_second, given.log)
     sys.stdout.write(report.to_text() + "\n")
     return 1 if report.violations else 0
 

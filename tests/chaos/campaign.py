@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
 import time
@@ -77,8 +78,8 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
 
-def campaign(seed: int, seconds: float, per_second: float) -> Report:
-    """Run one: so many seconds of faults, so many a second."""
+def campaign(seed: int, seconds: float, per_second: float, log: Path | None = None) -> Report:
+    """Run one: so many seconds of faults, so many a second; `log` gets what the daemon logged."""
     history = History()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -88,7 +89,11 @@ def campaign(seed: int, seconds: float, per_second: float) -> Report:
             planned = strikes(
                 seed, seconds, per_second, ACCELERATORS, has_disk=world.disk is not None
             )
-            return _survived(seed, seconds, planned, world, folder, shared)
+            try:
+                return _survived(seed, seconds, planned, world, folder, shared)
+            finally:
+                if log is not None:
+                    shutil.copy(world.daemon.log, log)
 
 
 def _survived(
@@ -161,9 +166,9 @@ def _at_rest(world: World, clients: Sequence[Client]) -> dict[str, float]:
     """What is used after each client was served and went away."""
     for client in clients:
         is_counter = client.number >= RUNNERS
-        client.warm_up(Action("count" if is_counter else "run", client.number % 3, 0.5))
+        client.do(Action("count" if is_counter else "run", client.number % 3, 0.5))
         if not is_counter:
-            client.warm_up(Action("loop", 0, 0.1))
+            client.do(Action("loop", 0, 0.1))
     for client in clients:
         client.close()
     settled: list[dict[str, float]] = [measured(world)]

@@ -112,13 +112,16 @@ def _full_disk(world: World, strike: Strike) -> End:
 
 
 def _slow_disk(world: World, strike: Strike) -> End:
+    assert world.disk is not None
     # By a process that ends it by itself: this one may have to write before it could.
+    # Two at a time are done one after the other.
     commands = 'fsfreeze --freeze "$1" && { sleep "$2"; fsfreeze --unfreeze "$1"; }'
-    arguments = ["sh", "-c", commands, "sh", str(world.disk), str(strike.seconds)]
-    process = subprocess.Popen(arguments)
+    lock = str(world.disk.parent / "freezing")
+    shell = ["flock", lock, "sh", "-c", commands, "sh", str(world.disk), str(strike.seconds)]
+    process = subprocess.Popen(shell)
 
     def thawed() -> None:
-        process.wait()
+        assert process.wait() == 0
 
     return thawed
 
