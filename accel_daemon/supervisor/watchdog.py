@@ -1,8 +1,8 @@
 """When an accelerator process hangs, and which graphs are to blame. Pure.
 
 A process shows in its flight record that its event loop lives and what its engine does until when.
-The first is counted in looks and not in seconds: after a pause of the whole host, or of the
-supervisor alone, nobody must be ended for not having shown itself in the meantime.
+What follows is counted in looks and not in seconds: after a pause of the host, of the supervisor or
+of the process, nobody must be ended for what could not be done in the meantime.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from accel_daemon.launch_order import OUT_OF_MEMORY
 LOOK_SECONDS = 0.5
 # 15 s: an engine that reads the largest model it may be sent holds Python's lock for some seconds.
 MISSED_LOOKS = 30
-# Work is late by this much before its process is ended: stopping takes an engine a moment.
-GRACE_SECONDS = 3.0
+# 3 s: in so many looks at a process that lives, work is late before its process is ended, because
+# stopping takes an engine a moment.
+LATE_LOOKS = 6
 # What a process that is at fault itself ends with; anything else came from outside.
 _FAULTS = frozenset(
     {
@@ -55,6 +56,7 @@ class Watchdog:
     def __init__(self) -> None:
         self._beats = -1
         self._missed = 0
+        self._late: dict[Work, int] = {}
 
     def look(self, record: FlightRecord | None, now: float, *, is_stopped: bool) -> Hang | None:
         """Judge what was read just now.
@@ -68,8 +70,11 @@ class Watchdog:
             return None
         self._missed = self._missed + 1 if record.beats == self._beats else 0
         self._beats = record.beats
-        late = [one for one in record.work if now > one.due + GRACE_SECONDS]
-        if late and not is_stopped and self._missed == 0:
+        if not is_stopped and self._missed == 0:
+            overdue = [one for one in record.work if now > one.due]
+            self._late = {one: self._late.get(one, 0) + 1 for one in overdue}
+        late = [one for one, looks in self._late.items() if looks >= LATE_LOOKS]
+        if late:
             return Hang("an engine did not end its work in time", _late(late, now), True)
         if self._missed >= MISSED_LOOKS:
             blame = {} if is_stopped else _silent(record.work)

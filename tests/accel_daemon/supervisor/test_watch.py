@@ -92,7 +92,7 @@ def watched(folder: Path, does: str, seconds: float, *, stop: bool = False) -> t
 
 def test_late_work_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Although its event loop lives."""
-    monkeypatch.setattr(watchdog, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "LATE_LOOKS", 1)
     status, hang = watched(tmp_path, "beats", 0.2)
     assert status == -signal.SIGKILL
     assert set(hang.blame) == {GRAPH}

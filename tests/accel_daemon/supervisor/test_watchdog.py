@@ -8,12 +8,24 @@ import pytest
 
 from accel_daemon.flight_record import FlightRecord, Work
 from accel_daemon.launch_order import OUT_OF_MEMORY
-from accel_daemon.supervisor.watchdog import GRACE_SECONDS, MISSED_LOOKS, Watchdog, blame_for_exit
+from accel_daemon.supervisor.watchdog import (
+    LATE_LOOKS,
+    MISSED_LOOKS,
+    Hang,
+    Watchdog,
+    blame_for_exit,
+)
 
 GRAPH, OTHER = b"g" * 32, b"o" * 32
 LATE = Work("run", GRAPH, began=10.0, due=20.0)
 EARLY = Work("load", OTHER, began=10.0, due=1000.0)
-NOW = 20.0 + GRACE_SECONDS + 0.1
+NOW = 23.0
+
+
+def looked_at(dog: Watchdog, *work: Work, looks: int = LATE_LOOKS, beats: int = 0) -> Hang | None:
+    """What the last of so many looks at a process that lives says."""
+    records = [FlightRecord(beats + look, work) for look in range(1, looks + 1)]
+    return [dog.look(record, NOW, is_stopped=False) for record in records][-1]
 
 
 def test_what_ends_in_time_is_left_alone() -> None:
@@ -26,7 +38,7 @@ def test_what_ends_in_time_is_left_alone() -> None:
 
 def test_late_work_is_a_hang_of_its_graph_only() -> None:
     """Neighbours in the same process are not to blame."""
-    hang = Watchdog().look(FlightRecord(1, (LATE, EARLY)), NOW, is_stopped=False)
+    hang = looked_at(Watchdog(), LATE, EARLY)
     assert hang is not None
     assert set(hang.blame) == {GRAPH}
     assert hang.is_certain
@@ -34,9 +46,12 @@ def test_late_work_is_a_hang_of_its_graph_only() -> None:
 
 
 def test_work_has_a_grace() -> None:
-    """Engines need a moment to stop."""
-    at = 20.0 + GRACE_SECONDS
-    assert Watchdog().look(FlightRecord(1, (LATE,)), at, is_stopped=False) is None
+    """Engines need a moment to stop, each one of its own."""
+    assert looked_at(Watchdog(), LATE, looks=LATE_LOOKS - 1) is None
+    dog = Watchdog()
+    for beats in range(10):
+        another = Work("run", GRAPH, began=10.0 + beats, due=20.0)
+        assert looked_at(dog, another, looks=LATE_LOOKS - 1, beats=10 * beats) is None
 
 
 def silent(work: tuple[Work, ...], *, is_stopped: bool, looks: int = MISSED_LOOKS + 1) -> object:
@@ -63,11 +78,14 @@ def test_graphs_of_a_stopped_process_are_innocent() -> None:
 
 
 def test_late_work_of_a_process_that_was_paused_is_no_hang() -> None:
-    """After a pause it gets the chance to show itself first."""
+    """However late it is by the clock, it gets all of its grace while the process goes on."""
     dog = Watchdog()
-    assert dog.look(FlightRecord(1, ()), 0.0, is_stopped=False) is None
-    assert dog.look(FlightRecord(1, (LATE,)), NOW, is_stopped=False) is None
-    assert dog.look(FlightRecord(2, (LATE,)), NOW, is_stopped=False) is not None
+    assert looked_at(dog, LATE, looks=LATE_LOOKS - 1) is None
+    for _ in range(MISSED_LOOKS - 1):  # no beats
+        record = FlightRecord(LATE_LOOKS - 1, (LATE,))
+        assert dog.look(record, NOW + 15, is_stopped=False) is None
+    assert dog.look(FlightRecord(100, (LATE,)), NOW + 15, is_stopped=True) is None
+    assert looked_at(dog, LATE, looks=1, beats=100) is not None
 
 
 @pytest.mark.parametrize(

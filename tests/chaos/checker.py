@@ -1,0 +1,215 @@
+"""What must not have happened: seven invariants, each a pure function of what did.
+
+1. An answer is the one of the graph that was asked, for the feeds that were sent.
+2. No answer after a denial was due.
+3. What is said to be there can be run, or is missing with its own reason.
+4. Each request has one outcome, in time, and runs at most once unless it may be repeated.
+5. What a daemon uses while nobody uses it does not grow.
+6. After the last fault everybody is served again within a bound.
+7. A store holds whole files of the right digest only.
+
+And each failure has a reason that a fault explains.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.chaos.history import OK, Begun, Ended, Event, History
+
+# Of a call that was right, at an accelerator that everything happens to.
+EXPLAINED = frozenset(
+    {
+        "ANSWER_LOST",
+        "BUSY",
+        "CANCELLED",
+        "CREDENTIALS_EXPIRED",
+        "DEADLINE_EXCEEDED",
+        "DISK_FULL",
+        "MODEL_MISSING",
+        "MODEL_TOO_LARGE",
+        "TICKET_EXPIRED",
+        "UNAVAILABLE",
+    }
+)
+# Of a call with a key that was revoked.
+DENIALS = frozenset({"INVALID_TICKET", "SIGNATURE_MISMATCH", "TICKET_REVOKED"})
+# What a counting graph begins anew after: its process or its Session is another one.
+_RESTARTS = frozenset({"process", "unload", "pressure"})
+# Other ways to say that a graph is not there than MODEL_MISSING.
+_ABSENT = frozenset({"DIGEST_MISMATCH", "DISK_FULL", "INTERNAL", "INVALID_MODEL"})
+_PAUSES = frozenset({"stop", "freeze", "slow-disk"})
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Seconds that things may take.
+
+    Attributes:
+        denial: from the change of the identities until nobody is served any more.
+        overdue: of an outcome, beyond the request's own time-out.
+        recovery: from the last fault's end until everybody is served.
+    """
+
+    denial: float
+    overdue: float
+    recovery: float
+
+
+@dataclass(frozen=True)
+class Violation:
+    """Something that must not have happened; 0 stands for a failure without an explanation."""
+
+    invariant: int
+    text: str
+
+
+def check(history: History, bounds: Bounds) -> list[Violation]:
+    """All violations that a history shows by itself."""
+    ended = history.outcomes()
+    return [
+        *wrong_answers(history.begun, ended),
+        *served_after_denial(history.begun, ended, history.events, bounds.denial),
+        *absent_graphs(history.begun, ended),
+        *outcomes_of_requests(history, bounds.overdue),
+        *miscounted(history.begun, ended, history.events),
+        *unexplained(history.begun, ended, history.events),
+    ]
+
+
+def wrong_answers(begun: Iterable[Begun], ended: Mapping[int, Ended]) -> Iterator[Violation]:
+    """Invariant 1."""
+    for one in begun:
+        outcome = ended.get(one.number)
+        if outcome is not None and outcome.right is False:
+            yield Violation(1, f"{_name(one)} got an answer of something else: {outcome.detail}")
+
+
+def served_after_denial(
+    begun: Iterable[Begun], ended: Mapping[int, Ended], events: Sequence[Event], seconds: float
+) -> Iterator[Violation]:
+    """Invariant 2: a request that began when its key had been gone for long was answered."""
+    due = {one.subject: _due(one, events, seconds) for one in events if one.kind == "revoke"}
+    for one in begun:
+        outcome = ended.get(one.number)
+        if outcome is None or outcome.outcome != OK or one.key_id not in due:
+            continue
+        if one.at > due[one.key_id]:
+            late = one.at - due[one.key_id]
+            yield Violation(2, f"{_name(one)} was answered {late:.1f} s after denial was due")
+
+
+def _due(revocation: Event, events: Sequence[Event], seconds: float) -> float:
+    """When nobody may be served any more: whoever is stopped cannot hear of it meanwhile."""
+    due = revocation.begun + seconds
+    for pause in sorted(events, key=lambda one: one.begun):
+        if pause.kind in _PAUSES and pause.begun <= due:
+            due = max(due, pause.ended + seconds)
+    return due
+
+
+def absent_graphs(begun: Iterable[Begun], ended: Mapping[int, Ended]) -> Iterator[Violation]:
+    """Invariant 3: `present` runs what was listed, and sends nothing."""
+    for one in begun:
+        outcome = ended.get(one.number)
+        if one.action == "present" and outcome is not None and outcome.outcome in _ABSENT:
+            yield Violation(3, f"{_name(one)}, which was listed, is {outcome.outcome}")
+
+
+def outcomes_of_requests(history: History, overdue: float) -> Iterator[Violation]:
+    """Invariant 4, first half: one outcome each, in time."""
+    counts = Counter(one.number for one in history.ended)
+    ended = history.outcomes()
+    for one in history.begun:
+        if counts[one.number] != 1:
+            yield Violation(4, f"{_name(one)} has {counts[one.number]} outcomes")
+            continue
+        took = ended[one.number].at - one.at
+        if took > one.timeout + overdue:
+            yield Violation(4, f"{_name(one)} took {took:.1f} s of {one.timeout:g} s")
+
+
+def miscounted(
+    begun: Iterable[Begun], ended: Mapping[int, Ended], events: Sequence[Event]
+) -> Iterator[Violation]:
+    """Invariant 4, second half: a graph that counts its runs tells lost and doubled ones.
+
+    Between two answers, the count grows by one for the later one, and by at most one for each
+    request between them that failed, which may have run or not.
+    """
+    last: dict[int, tuple[int, float]] = {}
+    failed: Counter[int] = Counter()
+    for one in begun:
+        outcome = ended.get(one.number)
+        if one.action != "count" or outcome is None:
+            continue
+        if outcome.outcome != OK:
+            failed[one.client] += 1
+            continue
+        count, at = last.get(one.client, (0, 0.0))
+        value, most = outcome.value or 0, 1 + failed[one.client]
+        goes_on = count < value <= count + most
+        is_anew = 0 < value <= most and _restarted(one.accelerator, at, outcome.at, events)
+        if not goes_on and not is_anew:
+            text = f"{_name(one)} counted {value} after {count} and {most - 1} unknown ones"
+            yield Violation(4, text)
+        last[one.client], failed[one.client] = (value, one.at), 0
+
+
+def _restarted(accelerator: int, since: float, until: float, events: Iterable[Event]) -> bool:
+    return any(
+        one.kind in _RESTARTS
+        and one.accelerator in (None, accelerator)
+        and one.begun <= until
+        and one.ended >= since
+        for one in events
+    )
+
+
+def unexplained(
+    begun: Iterable[Begun], ended: Mapping[int, Ended], events: Iterable[Event]
+) -> Iterator[Violation]:
+    """A failure that no fault explains, or that is no error of this project."""
+    revoked = {one.subject for one in events if one.kind == "revoke"}
+    for one in begun:
+        explained = EXPLAINED | {OK} | (DENIALS if one.key_id in revoked else frozenset())
+        outcome = ended.get(one.number)
+        if outcome is not None and outcome.outcome not in explained:
+            yield Violation(0, f"{_name(one)}: {outcome.outcome}: {outcome.detail}")
+
+
+def grown(
+    before: Mapping[str, float], after: Mapping[str, float], allowed: Mapping[str, float]
+) -> list[Violation]:
+    """Invariant 5.
+
+    Args:
+        before: what was used while nobody used it, by name ("daemon descriptors").
+        after: the same, later.
+        allowed: by how much each may have grown; by the last word of its name, 0 by default.
+    """
+    return [
+        Violation(5, f"{name}: {before.get(name, 0):g} before, {value:g} after")
+        for name, value in after.items()
+        if value > before.get(name, 0) + allowed.get(name.rsplit(" ", 1)[-1], 0)
+    ]
+
+
+def slow_recovery(served: Mapping[int, float | None], bound: float) -> list[Violation]:
+    """Invariant 6: `served` has each client's seconds until an answer, None for never."""
+    return [
+        Violation(6, f"client {client} was served after {seconds} s")
+        for client, seconds in served.items()
+        if seconds is None or seconds > bound
+    ]
+
+
+def damaged(files: Mapping[str, str]) -> list[Violation]:
+    """Invariant 7: `files` has what is wrong with each file that a store should not hold."""
+    return [Violation(7, f"{name}: {what}") for name, what in files.items()]
+
+
+def _name(one: Begun) -> str:
+    return f"request {one.number} ({one.action} of {one.graph} by client {one.client})"

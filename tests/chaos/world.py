@@ -1,0 +1,199 @@
+"""A daemon for a campaign: with users and keys, a proxy before each accelerator, a disk."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from accel_daemon.control.identity_store import IdentityStore
+from accel_daemon.control.status_client import call_daemon
+from accel_daemon.faults.fault import parse_fault
+from accel_daemon.iam.principals import Identities, Key, User
+from accel_protocol.sigv4 import AccessKey
+from client_runtime.discovery.credentials import KeySource
+from client_runtime.discovery.endpoints import Endpoint
+from client_runtime.transport.attachment import Attachment
+from client_runtime.transport.grants import Grant
+from tests.chaos.history import History
+from tests.chaos.proxy import Proxy
+from tests.conftest import Daemon, eventually, start_daemon
+from tests.integration.realm import ALL, new_key
+
+ACCELERATORS = 2
+_DISK_MEBIBYTES = 384
+_LOOK_SECONDS = 0.3
+
+
+class ProxiedAttachment(Attachment):
+    """An attachment whose way to its accelerator leads through the proxy."""
+
+    def __init__(self, endpoint: Endpoint, keys: KeySource, ordinal: int, proxy: Proxy) -> None:
+        super().__init__(endpoint, keys, ordinal)
+        self._proxy = proxy
+
+    def _request_grant(self) -> Grant:
+        grant = super()._request_grant()
+        self._proxy.upstream = grant.address
+        return replace(grant, address=self._proxy.address)
+
+
+@dataclass
+class World:
+    """What a campaign happens to.
+
+    Attributes:
+        daemon: with ACCELERATORS accelerators, each used by one user.
+        disk: where its file system is mounted; None when it has none of its own.
+        proxies: one for each accelerator.
+        history: where process changes are noted.
+        pids: of the accelerators' processes, 0 while there is none.
+        keys: of each client.
+        rotten: files that were damaged on purpose, and what they were damaged to.
+    """
+
+    daemon: Daemon
+    disk: Path | None
+    proxies: list[Proxy]
+    history: History
+    pids: list[int] = field(default_factory=lambda: [0] * ACCELERATORS)
+    keys: dict[int, Key] = field(default_factory=dict)
+    rotten: dict[Path, str] = field(default_factory=dict)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    def ask(self, method: str, path: str, document: object = None) -> Any:
+        """A call of the administrator's to the control endpoint."""
+        body = b"" if document is None else json.dumps(document).encode()
+        return call_daemon(self.daemon.home / "client.json", method, path, body)
+
+    def inject(self, text: str) -> str:
+        """Inject a fault; its id."""
+        fault = parse_fault(text).to_document()
+        return str(self.ask("POST", "/faults", fault)["fault"]["id"])
+
+    def add_client(self, number: int) -> None:
+        """Give a client a key of its accelerator's user."""
+        key = self.keys[number] = new_key()
+        self.change(lambda now: now.with_key(user_of(number), key))
+
+    def attach(self, number: int, key: Key) -> Attachment:
+        """A client's connection through the proxy, with this key."""
+        ready = self.daemon.ready
+        endpoint = Endpoint(ready["control"], ready["ca_file"], ready["region"], "the campaign")
+        keys = KeySource(None, AccessKey(key.access_key_id, key.secret_access_key))
+        ordinal = accelerator_of(number)
+        return ProxiedAttachment(endpoint, keys, ordinal, self.proxies[ordinal])
+
+    def change(self, change: Callable[[Identities], Identities]) -> None:
+        """Change the identities, as the command line does."""
+        IdentityStore(self.daemon.home / "daemon" / "identities.json").update(change)
+
+    def blobs(self) -> list[Path]:
+        """All stored files under the name of their digest."""
+        root = self.daemon.home / "daemon" / "accelerators"
+        return sorted(root.glob("*/store/*/blobs/*"))
+
+    def rot(self, path: Path, chance: float) -> None:
+        """Change one byte of a stored file, as a disk does in its old age."""
+        with contextlib.suppress(OSError), path.open("r+b") as stream:
+            content = bytearray(stream.read())
+            content[int(chance * len(content))] ^= 0x55
+            self.rotten[path] = hashlib.sha256(content).hexdigest()
+            stream.seek(0)
+            stream.write(content)
+
+    def watch(self) -> None:
+        """Note each accelerator process that is another one than before, until `stop`."""
+        seen = [time.monotonic()] * ACCELERATORS
+        while not self._stopped.wait(_LOOK_SECONDS):
+            # Whatever faults there are: the next look tells.
+            with contextlib.suppress(Exception):
+                rows = self.ask("GET", "/status")["accelerators"]
+                now = time.monotonic()
+                for ordinal, row in enumerate(rows):
+                    pid = int(row["pid"] or 0)
+                    if pid and pid != self.pids[ordinal]:
+                        self.history.note("process", ordinal, seen[ordinal], now, str(pid))
+                    if pid:
+                        self.pids[ordinal], seen[ordinal] = pid, now
+
+    def stop(self) -> None:
+        """End the watching."""
+        self._stopped.set()
+
+
+def accelerator_of(client: int) -> int:
+    """The ordinal of the accelerator that a client uses."""
+    return client % ACCELERATORS
+
+
+def user_of(client: int) -> str:
+    """The user whose keys a client has."""
+    return f"user-{accelerator_of(client)}"
+
+
+def damage(world: World) -> dict[str, str]:
+    """What is wrong with the files of the stores, by name; without what was damaged on purpose."""
+    found = {}
+    for path in world.blobs():
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest not in (path.name, world.rotten.get(path)):
+            found[path.name] = f"holds {digest}"
+    return found
+
+
+@contextmanager
+def running(folder: Path, history: History) -> Iterator[World]:
+    """A world in this folder, watched; everything in it ends with the block."""
+    with ExitStack() as stack:
+        home = folder / "home"
+        disk = stack.enter_context(_own_disk(folder, home))
+        accelerators = ["--accelerator", "host"] * ACCELERATORS
+        daemon = start_daemon(home, "--port", "0", "--allow-faults", *accelerators)
+        stack.callback(_stopped, daemon)
+        proxies = [Proxy() for _ in range(ACCELERATORS)]
+        for proxy in proxies:
+            stack.callback(proxy.close)
+        world = World(daemon, disk, proxies, history)
+        for number in range(ACCELERATORS):
+            user = User(user_of(number), ({"Version": "2012-10-17", "Statement": [ALL]},), ())
+            world.change(lambda now, user=user: now.with_user(user))  # type: ignore[misc]
+        watcher = threading.Thread(target=world.watch, daemon=True)
+        watcher.start()
+        stack.callback(watcher.join)
+        stack.callback(world.stop)
+        eventually(lambda: all(world.pids), 60)
+        yield world
+
+
+def _stopped(daemon: Daemon) -> None:
+    status = daemon.stop()
+    assert status == 0, f"the daemon ended with {status}: {daemon.log.read_text()[-2000:]}"
+
+
+@contextmanager
+def _own_disk(folder: Path, home: Path) -> Iterator[Path | None]:
+    """A file system in a file, which can be filled and frozen; None where none can be mounted."""
+    image = folder / "disk"
+    home.mkdir()
+    with image.open("wb") as stream:
+        stream.truncate(_DISK_MEBIBYTES << 20)
+    commands = (["mkfs.ext4", "-q", "-F", str(image)], ["mount", "-o", "loop", image, home])
+    try:
+        for command in commands:
+            subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        yield None
+        return
+    try:
+        yield home
+    finally:
+        subprocess.run(["umount", "--lazy", str(home)], check=True)
