@@ -69,6 +69,8 @@ class Upload:
             missing = self._find_missing(channel, grant)
             if not missing:
                 return
+            if all(self._is_here(entry) for entry in missing):
+                raise _another_call()  # which is about to put them in their place
             try:
                 self._send(channel, grant, missing)
             except ModelError as error:
@@ -77,7 +79,7 @@ class Upload:
                 if self._find_missing(channel, grant) == missing:
                     raise
                 # Another upload of the same files came between the question and the answer.
-                raise BusyError("Another call uploads these files.") from error
+                raise _another_call() from error
         raise StreamError("The accelerator keeps asking for files that it was sent.")
 
     def _find_missing(self, channel: grpc.Channel, grant: Grant) -> list[Any]:
@@ -89,6 +91,10 @@ class Upload:
             raise StreamError("The accelerator asks for what the model does not have.")
         self.progress = max(self.progress, sum(self._sizes.values()) - self._lacking(missing))
         return missing
+
+    def _is_here(self, entry: Any) -> bool:
+        """Whether all of a file has arrived, although it is not there yet."""
+        return bool(entry.committed_bytes) and entry.committed_bytes == self._sizes[entry.sha256]
 
     def _lacking(self, missing: list[Any]) -> int:
         return sum(self._sizes[entry.sha256] - entry.committed_bytes for entry in missing)
@@ -151,3 +157,7 @@ class Upload:
     def _is_unchanged(self, digest: bytes) -> bool:
         with self._bundle.paths[digest.hex()].open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").digest() == digest
+
+
+def _another_call() -> BusyError:
+    return BusyError("Another call uploads these files.")

@@ -303,6 +303,25 @@ def test_another_call_uploads_the_file(
     assert (accelerator.uploads, accelerator.loaded) == (0, True)
 
 
+def test_another_call_is_about_to_finish_the_file(
+    ends: tuple[FarSide, Wire], accelerator: Accelerator, attachment: Attachment, bundle: Bundle
+) -> None:
+    """All of it has arrived, and is not in its place yet: nothing is sent, and the client waits."""
+    asked = 0
+
+    def all_but_there(request: Any, context: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked <= 7:
+            whole = pb.MissingBlob(sha256=DIGEST, committed_bytes=len(CONTENT))
+            return pb.FindMissingResponse(missing=[whole])
+        return pb.FindMissingResponse()
+
+    ends[0].behaviours["FindMissing"] = all_but_there
+    attachment.prepare(bundle)
+    assert (accelerator.uploads, accelerator.loaded, asked) == (0, True, 8)
+
+
 def test_a_damaged_part_on_the_accelerator(
     accelerator: Accelerator, attachment: Attachment, bundle: Bundle
 ) -> None:
