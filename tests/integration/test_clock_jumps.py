@@ -61,6 +61,11 @@ def set_right(realm: Realm) -> None:
     ask(realm, "DELETE", "/faults")
 
 
+def refusals(realm: Realm) -> int:
+    """How much was refused, to whom or why ever."""
+    return sum(not one["allowed"] for one in realm.records())
+
+
 def connects(realm: Realm) -> int:
     """How many tickets were issued."""
     lines = [one for one in realm.records() if one["action"] == "elastic-inference:Connect"]
@@ -72,7 +77,7 @@ def test_a_client_notices_nothing(realm: Realm, model: Path, seconds: int) -> No
     """Its stream and ticket stay good, whoever comes anew is let in, there and back."""
     with EIPredictor(model) as predictor:
         predictor(FEEDS)
-        issued = connects(realm)
+        issued, refused = connects(realm), refusals(realm)
         for jump in (lambda: set_clock(realm, seconds), lambda: set_right(realm)):
             jump()
             for _ in range(3):
@@ -81,6 +86,7 @@ def test_a_client_notices_nothing(realm: Realm, model: Path, seconds: int) -> No
             with connect() as other:
                 assert other.accelerator_id == realm.daemon.ready["accelerators"][0]["id"]
             issued += 1
+        assert refusals(realm) == refused
 
 
 def test_the_audit_log_says_when_the_clock_was_set(realm: Realm) -> None:
