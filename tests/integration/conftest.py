@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import Any
 import grpc
 import pytest
 
+from accel_daemon.clock import Clock
 from accel_daemon.iam.policy_set import PolicySet
 from accel_daemon.iam.principals import Principal
 from accel_daemon.iam.tickets import TicketSigner
@@ -27,6 +27,8 @@ from client_runtime.transport.grants import Grant
 from tests.conftest import environment
 
 KEY_ID = "AKIA" + "T" * 16
+# Of a supervisor that started when the clock was a day behind: its processes have to count like it.
+CLOCK = Clock(Clock.start().anchor - 86_400)
 
 tf = pytest.importorskip("tensorflow", reason="integration tests compare with TensorFlow")
 
@@ -125,7 +127,7 @@ class LoneAccelerator:
                 accelerator_id or self.accelerator_id,
                 KEY_ID,
                 tenancy,
-                time.time() - age,
+                CLOCK.steady() - age,
             )
         address = f"127.0.0.1:{self.port}"
         return Grant(self.accelerator_id, "host", 0, address, self.accelerator_id, ticket)
@@ -165,6 +167,7 @@ def lone_accelerator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneA
         store=str(folder / "store"),
         scratch=str(folder / "scratch"),
         sandbox=default_level().value,
+        clock_anchor=CLOCK.anchor,
     )
     process = subprocess.Popen(
         [sys.executable, "-m", "accel_daemon.accelerator"],
