@@ -28,15 +28,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from accel_protocol.elapsed import elapsed_seconds
+
 # Less is how clocks are kept right.
 _JUMP_SECONDS = 1.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-
-def elapsed_seconds() -> float:
-    """Seconds since the machine started; where there is no such clock, monotonic ones."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def boot_id() -> str:

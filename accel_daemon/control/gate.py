@@ -227,7 +227,8 @@ def _authenticated(request: web.Request, body: bytes, permission: Permission) ->
     """Who signed."""
     service = request.app[SERVICE]
     identities, now, sessions = service.identities(), service.now(), service.sessions
-    signatures, came = request.app[SIGNATURES], Moment(now, service.clock.elapsed())
+    signatures, steady = request.app[SIGNATURES], service.clock.steady_now()
+    came = Moment(max(now, steady), service.clock.elapsed())
     opened: dict[str, Session] = {}
 
     def use_once(access_key_id: str, signature: str, signed_at: datetime) -> None:
@@ -256,7 +257,7 @@ def _authenticated(request: web.Request, body: bytes, permission: Permission) ->
         find_secret=find_secret,
         find_session_secret=find_session_secret,
         use_once=use_once,
-        latest=signatures.latest_time(came),
+        also=(steady, signatures.latest_time(came)),
     )
     return identify(signer, identities, sessions, now, service.clock.uptime())
 

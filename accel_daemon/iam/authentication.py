@@ -14,7 +14,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -53,7 +53,7 @@ def authenticate(
     max_skew: timedelta = MAX_SKEW,
     find_session_secret: Callable[[str, str], str | None] | None = None,
     use_once: Callable[[str, str, datetime], None] | None = None,
-    latest: datetime | None = None,
+    also: Sequence[datetime] = (),
 ) -> Signer:
     """Which access key signed the request.
 
@@ -68,7 +68,8 @@ def authenticate(
             not, or None. Without it, a request with a token is refused, not its token ignored.
         use_once: called with access key id, signature and the time that it names once these are
             proven; refuses what was used before by raising. Without it, signatures may come again.
-        latest: another time that a signature may name, aware: that of a clock that was set back.
+        also: other times that a signature may name instead of `now`, aware: those of a clock that
+            was set, which may have been right before.
 
     Raises:
         CredentialsError: MISSING_CREDENTIALS, INVALID_CREDENTIALS, CLOCK_SKEW (fields
@@ -76,7 +77,7 @@ def authenticate(
     """
     claim, payload_hash = _read(request, region, service)
     _check_token_goes_with_key(claim, find_session_secret is not None)
-    if latest is None or not _is_timely(claim, latest, max_skew):
+    if not any(_is_timely(claim, other, max_skew) for other in also):
         _check_clock(claim, now, max_skew)
     if claim.session_token is None or find_session_secret is None:
         secret = find_secret(claim.access_key_id)

@@ -49,7 +49,7 @@ class Moment:
     """When a request came.
 
     Attributes:
-        wall: what the daemon's clock shows, aware.
+        wall: the latest that the daemon takes for the time now, aware.
         elapsed: seconds that only rise, whoever sets the clock.
     """
 

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from accel_protocol.elapsed import elapsed_seconds
 from accel_protocol.errors import (
     AcceleratorError,
     AnswerLostError,
@@ -173,7 +174,7 @@ class Attachment:
             grant = self._grant
             if grant is None or self._stale:
                 self._attach(grant)
-            elif time.monotonic() >= grant.renew_at:
+            elif elapsed_seconds() >= grant.renew_at:
                 self._renew(grant)
             assert self._grant is not None
             assert self._channel is not None
@@ -187,7 +188,7 @@ class Attachment:
             if isinstance(error, CredentialsError) and error.reason != "MISSING_CREDENTIALS":
                 raise  # the daemon refuses; that it could not be asked may pass
             _log.warning("the ticket could not be renewed yet: %s", error.message)
-            later = time.monotonic() + _RENEW_AGAIN_SECONDS
+            later = elapsed_seconds() + _RENEW_AGAIN_SECONDS
             self._grant = replace(grant, renew_at=later)
 
     def _reached(self) -> tuple[grpc.Channel, Grant]:

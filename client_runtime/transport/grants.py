@@ -7,7 +7,6 @@ import logging
 import os
 import secrets
 import ssl
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import Any
 
 from accel_protocol import errors, sigv4
 from accel_protocol.clock_skew import MOST_CORRECTIONS, server_time
+from accel_protocol.elapsed import elapsed_seconds
 from accel_protocol.errors import (
     AcceleratorError,
     ConfigurationError,
@@ -51,7 +51,7 @@ class Grant:
         address: "HOST:PORT" of its gRPC server.
         server_name: the name its certificate must carry.
         ticket: what to show it.
-        renew_at: time.monotonic() from which a new grant should be asked for.
+        renew_at: elapsed_seconds() from which a new grant should be asked for.
     """
 
     accelerator_id: str
@@ -87,7 +87,7 @@ def request_grant(endpoint: Endpoint, key: AccessKey, accelerator: str | int | N
     }
     if question.visible is not None:
         asked["accelerators"] = list(question.visible)
-    started = time.monotonic()
+    started = elapsed_seconds()
     answer = call(endpoint, key, "POST", "/connect", json.dumps(asked).encode())
     try:
         return _grant(endpoint, answer, visible, started)

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from accel_daemon.clock import Clock, JumpWatch, boot_id, elapsed_seconds
+from accel_daemon.clock import Clock, JumpWatch, boot_id
+from accel_protocol.elapsed import elapsed_seconds
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()
 

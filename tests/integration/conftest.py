@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from typing import Any
 import grpc
 import pytest
 
+from accel_daemon.clock import Clock
 from accel_daemon.iam.policy_set import PolicySet
 from accel_daemon.iam.principals import Principal
 from accel_daemon.iam.tickets import TicketSigner
@@ -28,6 +28,8 @@ from client_runtime.transport.grants import Grant
 from tests.conftest import environment, patience
 
 KEY_ID = "AKIA" + "T" * 16
+# Of a supervisor that started when the clock was a day behind: its processes have to count like it.
+CLOCK = Clock(Clock.start().anchor - 86_400)
 
 tf = pytest.importorskip("tensorflow", reason="integration tests compare with TensorFlow")
 
@@ -126,7 +128,7 @@ class LoneAccelerator:
                 accelerator_id or self.accelerator_id,
                 KEY_ID,
                 tenancy,
-                time.time() - age,
+                CLOCK.steady() - age,
             )
         address = f"127.0.0.1:{self.port}"
         return Grant(self.accelerator_id, "host", 0, address, self.accelerator_id, ticket)
@@ -165,6 +167,7 @@ def alone(folder: Path, **changes: Any) -> Iterator[LoneAccelerator]:
         store=str(folder / "store"),
         scratch=str(folder / "scratch"),
         sandbox=default_level().value,
+        clock_anchor=CLOCK.anchor,
     )
     process = subprocess.Popen(
         [sys.executable, "-m", "accel_daemon.accelerator"],

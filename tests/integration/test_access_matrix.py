@@ -23,7 +23,7 @@ from accel_daemon.iam.tickets import TicketSigner
 from client_runtime.transport.channel import metadata, typed
 from client_runtime.transport.grants import Grant
 from tests.conftest import eventually, patience, start_daemon
-from tests.integration.conftest import KEY_ID, LoneAccelerator
+from tests.integration.conftest import CLOCK, KEY_ID, LoneAccelerator
 from tests.integration.realm import Realm
 from tests.integration.test_server_surface import served_methods
 
@@ -179,7 +179,7 @@ def test_without_the_policies_of_its_ticket_nothing_is_done(
         lone_accelerator.accelerator_id,
         KEY_ID,
         1,
-        time.time(),
+        CLOCK.steady(),
         policies=99,
     )
     door = LoneDoor(lone_accelerator)

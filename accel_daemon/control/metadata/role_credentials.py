@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from accel_daemon.clock import elapsed_seconds
 from accel_daemon.control.metadata.instance import iso_time
 from accel_daemon.iam.temporary_credentials import TemporaryCredentials
+from accel_protocol.elapsed import elapsed_seconds
 
 LIFE_SECONDS = 3600
 

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from accel_daemon.clock import elapsed_seconds
+from accel_protocol.elapsed import elapsed_seconds
 
 TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 - a header's name
 TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"

@@ -384,3 +384,18 @@ def test_control_characters_in_the_request_line(field: str) -> None:
     """Nothing may smuggle a line into the canonical request."""
     smuggled = replace(PLAIN, **{field: "/a\nhost:x"})  # type: ignore[arg-type]
     assert refusal(signed(smuggled)).reason == "INVALID_CREDENTIALS"
+
+
+@pytest.mark.parametrize(("off", "good"), [(-301, False), (-300, True), (300, True), (301, False)])
+def test_times_of_a_clock_that_was_set(off: int, good: bool) -> None:
+    """A signature may name any of them, within the same five minutes as of the clock itself."""
+    hour = timedelta(hours=1)
+    request = signed(at=NOW + hour + timedelta(seconds=off))
+    known: Any = {"region": REGION, "find_secret": SECRETS.get, "also": (NOW - hour, NOW + hour)}
+    if good:
+        assert authenticate(request, now=NOW, **known).access_key_id == KEY.access_key_id
+        return
+    with pytest.raises(CredentialsError) as caught:
+        authenticate(request, now=NOW, **known)
+    assert caught.value.reason == "CLOCK_SKEW"
+    assert caught.value.fields["server_time"] == NOW.isoformat()

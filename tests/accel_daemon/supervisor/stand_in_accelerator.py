@@ -28,7 +28,8 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     order = LaunchOrder.from_line(sys.stdin.buffer.raw.readline())
     store = Path(order.store)
-    note(store, "started", pid=os.getpid(), tenancy=order.tenancy, environment=dict(os.environ))
+    told = {"tenancy": order.tenancy, "clock_anchor": order.clock_anchor}
+    note(store, "started", pid=os.getpid(), environment=dict(os.environ), **told)
     if "--babble" in flags:
         write(b'hello\n{"kind": "ready", "port": "many"}\n[]\n')
     if "--fail" in flags or (store / "fail").exists():

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from accel_daemon.clock import Clock
 from accel_daemon.home import AcceleratorFolders
 from accel_daemon.pki.authority import create_authority
 from accel_daemon.supervisor import accelerator_process
@@ -52,7 +53,7 @@ class Bench:
                 listen_host="127.0.0.1",
                 advertised_host="127.0.0.1",
             ),
-            Trust(self.authority, "pem"),
+            Trust(self.authority, "pem", Clock.start(anchor=123.25)),
             LocalLauncher(arguments or (str(tools.stand_in), *flags)),
             clock=lambda: self.now,
         )
@@ -115,6 +116,16 @@ def test_ready_then_drained(run: Callable[..., Any]) -> None:
         assert bench.accelerator.sandbox == "strict (stand-in)"
 
     assert [one["event"] for one in run(steps)] == ["started", "drain"]
+
+
+def test_process_counts_as_its_supervisor_does(run: Callable[..., Any]) -> None:
+    """Both agree on how old a ticket is, whatever the clock shows when the process starts."""
+
+    async def steps(bench: Bench) -> None:
+        await bench.accelerator.wait_ready()
+
+    (told,) = [one for one in run(steps) if one["event"] == "started"]
+    assert told["clock_anchor"] == 123.25
 
 
 def test_certificate_names_the_accelerator(run: Callable[..., Any]) -> None:
