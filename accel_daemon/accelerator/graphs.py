@@ -327,7 +327,9 @@ class GraphTable:
         needed, memory = needed_on_host(bundle.manifest.files), self._watch.memory
         if needed > memory.look().room:
             await self._give_back_freed()
-        while victims := self._memory.admit_on_host(needed, memory.look().room):
+        while victims := self._memory.admit_on_host(
+            needed, memory.look().room, is_freeing=self._watch.is_freeing
+        ):
             self._evict(victims)
             await self._give_back_freed()
 

@@ -82,7 +82,7 @@ class AcceleratorMemory:
         self.residency.check_pressure(needed)
         return self._make_room(needed)
 
-    def admit_on_host(self, needed: int, room: int) -> list[bytes]:
+    def admit_on_host(self, needed: int, room: int, *, is_freeing: bool = False) -> list[bytes]:
         """The idle graphs to unload before one that needs so many bytes is loaded on `host`.
 
         Ask again once they are unloaded: how much that has freed can only be measured.
@@ -90,15 +90,16 @@ class AcceleratorMemory:
         Args:
             needed: bytes.
             room: bytes that may be taken at present; negative where a reserve is touched.
+            is_freeing: whether more may be free soon, because runs end.
 
         Raises:
             ModelError: MODEL_TOO_LARGE, it does not fit even without all graphs that are loaded.
-            BusyError: it does not fit beside the graphs that run at present.
+            BusyError: it does not fit beside what runs at present.
         """
         if needed <= room:
             return []
         all_room = room + self.residency.used_bytes
-        if needed > all_room:
+        if needed > all_room and not is_freeing:
             raise too_large_for_host(needed, all_room)
         victims = self.residency.to_free(needed - room)
         if sum(map(self.residency.bytes_of, victims)) < needed - room:

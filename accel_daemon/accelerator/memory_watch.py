@@ -25,7 +25,7 @@ _FASTEST_GROWTH = 4 << 30
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.01, 0.1
 # Work during which the process has grown by less is not to blame: somebody else takes the memory.
 NOTABLE_GROWTH = 64 << 20
-# What was stopped gets so long to free what it has, before the next one is stopped.
+# What was stopped gets so long to free what it has, before anyone else suffers from that.
 _FREEING_SECONDS = 1.0
 # For stopped work to end, and for the answers to those who wait for it, before the process ends.
 _ENDING_SECONDS = 0.25
@@ -74,6 +74,12 @@ class MemoryWatch:
         self._taken = self.memory.taken()
         self._timer: asyncio.TimerHandle | None = None
         self._is_scarce = False
+        self._last_stop = -_FREEING_SECONDS
+
+    @property
+    def is_freeing(self) -> bool:
+        """Whether memory may come back soon: something is at work, or was stopped just now."""
+        return bool(self._work) or self._clock() - self._last_stop < _FREEING_SECONDS
 
     def follow(self, work: asyncio.Future[_T], stop: Callable[[], None]) -> asyncio.Future[_T]:
         """What to wait for instead of `work`, which goes on when nobody waits any more.
@@ -132,7 +138,7 @@ class MemoryWatch:
         if index is None:
             return
         followed = going_on[index]
-        followed.stopped = now
+        followed.stopped = self._last_stop = now
         if not followed.outcome.done():
             followed.outcome.set_exception(ran_out(grown[index]))
         followed.stop()

@@ -71,6 +71,12 @@ def test_a_machine_that_has_less_left_than_its_group(tmp_path: Path) -> None:
     assert MachineMemory(root=root).look().room == GIB - 2 * GIB
 
 
+def test_a_group_that_may_have_more_than_there_is(tmp_path: Path) -> None:
+    """As those of version 1 that have no bound, whose figure is enormous."""
+    group(machine(tmp_path), "a/b", str(32 * GIB), usage=31 * GIB)
+    assert MachineMemory(root=tmp_path).group_files == ()
+
+
 def test_a_group_that_vanishes(tmp_path: Path) -> None:
     """Then the machine's bound is left."""
     root = machine(tmp_path)

@@ -84,6 +84,14 @@ def test_a_graph_waits_for_those_that_run_on_the_host() -> None:
     assert memory.admit_on_host(130, 100) == [A, B]
 
 
+def test_a_graph_waits_for_what_runs_have_taken_on_the_host() -> None:
+    """While runs end, nobody knows how much room there will be."""
+    memory = host(a=10)
+    with pytest.raises(BusyError):
+        memory.admit_on_host(111, 100, is_freeing=True)
+    assert memory.admit_on_host(110, 100, is_freeing=True) == [A]
+
+
 def test_what_a_graph_needs_on_the_host() -> None:
     """Constants stand in definitions, of which there are several copies; variables do not."""
     files = [

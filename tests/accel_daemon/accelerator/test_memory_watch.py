@@ -90,6 +90,8 @@ def test_work_that_ends_brings_its_result() -> None:
     """Or its error; whoever gave up is not told."""
 
     async def work() -> None:
+        defects: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: defects.append(context))
         watch = MemoryWatch(Told())
         done, failed, left = Job(watch), Job(watch), Job(watch)
         left.outcome.cancel()
@@ -99,6 +101,8 @@ def test_work_that_ends_brings_its_result() -> None:
         assert await done.outcome == "answer"
         with pytest.raises(KeyError):
             await failed.outcome
+        await asyncio.sleep(0)
+        assert defects == []
 
     within(work)
 
@@ -198,6 +202,32 @@ def test_one_is_stopped_and_others_go_on() -> None:
         looks = told.looks
         await until(lambda: told.looks > looks + 3)
         assert not first.is_stopped
+
+    within(work)
+
+
+def test_what_was_stopped_gets_time_to_free_what_it_has() -> None:
+    """Before the next one is stopped, and before anyone is refused for good."""
+
+    async def work() -> None:
+        told, now = Told(), [10.0]
+        watch = MemoryWatch(told, clock=lambda: now[0])
+        assert not watch.is_freeing
+        first, second = Job(watch), Job(watch)
+        told.leave(-1)
+        await until(lambda: second.is_stopped)
+        looks = told.looks
+        await until(lambda: told.looks > looks + 3)
+        assert not first.is_stopped
+        now[0] += 1
+        await until(lambda: first.is_stopped)
+        for job in (first, second):
+            job.outcome.exception()
+            job.work.set_result("")
+        await asyncio.sleep(0.05)
+        assert watch.is_freeing
+        now[0] += 1
+        assert not watch.is_freeing
 
     within(work)
 
