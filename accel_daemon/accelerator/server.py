@@ -18,7 +18,7 @@ from accel_daemon.accelerator.disturbances import (
     Disturbances,
     ending,
 )
-from accel_daemon.accelerator.foreign_handlers import guarded, public, unknown
+from accel_daemon.accelerator.foreign_handlers import Lasting, guarded, public, unknown
 from accel_daemon.accelerator.gate import PERMISSIONS, PUBLIC
 from accel_daemon.accelerator.handlers import generic_handler
 from accel_daemon.accelerator.public_calls import PublicCalls
@@ -32,8 +32,6 @@ from accel_protocol.methods import METHODS, SERVICE
 
 _log = logging.getLogger(__name__)
 _DRAIN_POLL_SECONDS = 0.05
-# For the answers of calls that have just ended to be sent.
-_LAST_ANSWERS_SECONDS = 0.5
 # A TLS handshake takes milliseconds; who connects and says nothing is let go after it.
 _HANDSHAKE_MS = 10_000
 # A connection without calls is closed; clients open another one by themselves.
@@ -51,7 +49,7 @@ class GateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
     def __init__(self, door: Doorkeeper, service: AcceleratorService) -> None:
         self._door, self._service = door, service
-        self._public = PublicCalls()
+        self._public, self.lasting = PublicCalls(), Lasting()
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: Any
@@ -60,12 +58,12 @@ class GateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         path = details.method
         if path in _OURS:
             return await continuation(details)
-        if path not in PERMISSIONS:
-            return unknown(self._door, path)
         behind = await continuation(details)
+        if path not in PERMISSIONS or behind is None:
+            return unknown(self._door, path)
         if PERMISSIONS[path] is PUBLIC:
-            return public(self._door, self._public, path, behind)
-        return guarded(self._door, self._service, path, behind)
+            return public(self._door, self._public, self.lasting, path, behind)
+        return guarded(self._door, self._service, self.lasting, path, behind)
 
 
 class AcceleratorServer:
@@ -86,7 +84,8 @@ class AcceleratorServer:
         if self.disturbances is not None:
             clock = clock.skewed_by(self.disturbances.clock_skew)
         door = Doorkeeper(service.gate, order.accelerator_id, audit, clock.wall)
-        interceptors: list[Any] = [GateInterceptor(door, service)]
+        gate = GateInterceptor(door, service)
+        self._lasting, interceptors = gate.lasting, [gate]
         if self.disturbances is not None:
             interceptors.append(DisturbanceInterceptor(self.disturbances))
         self._server = grpc.aio.server(interceptors=interceptors, options=_options(limits))
@@ -167,8 +166,9 @@ class AcceleratorServer:
         stopping = asyncio.create_task(self._server.stop(grace))
         while not stopping.done() and (len(self._streams) or self._service.calls_in_progress):
             await asyncio.wait([stopping], timeout=_DRAIN_POLL_SECONDS)
-        # What goes on now only watches health, which would last for the whole grace.
-        await self._server.stop(min(grace, _LAST_ANSWERS_SECONDS))
+        # What goes on now only watches health, which would last for the whole grace. The server is
+        # not told to stop once more: gRPC crashes where that meets the end of the first time.
+        self._lasting.end()
         await stopping
         for task in self._tasks:
             task.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -23,7 +24,7 @@ from tests.conftest import eventually, patience
 
 ANY = health_pb2.HealthCheckRequest()
 METHODS = ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch")
-LIMITS = Limits(other_calls=2, idle_call_seconds=round(patience(1)))
+LIMITS = Limits(other_calls=2, idle_call_seconds=round(patience(4)))
 
 
 @pytest.fixture
@@ -105,6 +106,17 @@ def test_a_watch_ends(connect: Callable[[], grpc.Channel]) -> None:
     channel = connect()
     assert reason(watched(channel)) == "UNAVAILABLE"
     watched(channel)
+
+
+def test_a_watch_ends_with_the_process(
+    accelerator: ServedAccelerator, connect: Callable[[], grpc.Channel]
+) -> None:
+    """It says that the process drains, and does not keep it from ending."""
+    watch = watched(connect())
+    draining = asyncio.run_coroutine_threadsafe(accelerator.server.drain(600), accelerator.loop)
+    assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert reason(watch) == "UNAVAILABLE"
+    draining.result(patience(30))
 
 
 @pytest.mark.usefixtures("impatient")

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -29,9 +30,15 @@ UNARY = [name for name, method in METHODS.items() if not method.client_streams]
 
 
 @pytest.fixture
-def accelerator(tmp_path: Path) -> Iterator[ServedAccelerator]:
+def seconds() -> int:
+    """How short."""
+    return 1
+
+
+@pytest.fixture
+def accelerator(tmp_path: Path, seconds: int) -> Iterator[ServedAccelerator]:
     """An accelerator whose patience is short."""
-    with served(tmp_path, LIMITS) as running:
+    with served(tmp_path, replace(LIMITS, idle_call_seconds=round(patience(seconds)))) as running:
         yield running
 
 
@@ -74,7 +81,7 @@ def test_a_stream_that_is_not_read(
     graph_id = accelerator.store_graph()
     stream = never_read(connect(), accelerator, graph_id, 64 * MIB)
 
-    eventually(lambda: len(accelerator.gate.streams) == 1)
+    eventually(lambda: accelerator.engine.runs == 1)
     eventually(lambda: len(accelerator.gate.streams) == 0)
 
     with pytest.raises(grpc.RpcError) as caught:
@@ -90,7 +97,7 @@ def test_streams_that_are_not_read_hold_no_places(
     graph_id, answers = accelerator.store_graph(), accelerator.engine.answers
 
     streams = [never_read(connect(), accelerator, graph_id, 32 * MIB) for _ in range(12)]
-    eventually(lambda: len(accelerator.gate.streams) == len(streams))
+    eventually(lambda: accelerator.engine.runs == len(streams))
     assert answered(connect(), accelerator, graph_id)
     assert accelerator.look(lambda: len(answers)) <= len(streams) + LIMITS.concurrent_runs
 
@@ -112,7 +119,7 @@ def test_who_does_not_even_read_the_end_is_disconnected(
     other.subscribe(states.append)
 
     streams = [never_read(connect(), accelerator, graph_id, 8 * MIB) for _ in range(3)]
-    eventually(lambda: accelerator.look(open_calls) == len(streams))
+    eventually(lambda: accelerator.engine.runs == 1 + len(streams))
     eventually(lambda: accelerator.look(open_calls) == 0)
 
     for stream in streams:
@@ -142,6 +149,7 @@ def test_a_request_that_never_comes(
     assert "next message did not come" in typed(caught.value).message
 
 
+@pytest.mark.parametrize("seconds", [5])
 def test_calls_without_a_request_are_counted(
     accelerator: ServedAccelerator, connect: Callable[[], grpc.Channel]
 ) -> None:
