@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 from accel_protocol.errors import ConfigurationError
 
 AUDIT = logging.getLogger("accel.audit")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,19 @@ class AuditRecord:
 
 def audit(record: AuditRecord) -> None:
     """Write one line of JSON."""
+    AUDIT.info("%s", _line(record))
+
+
+def _line(record: AuditRecord) -> str:
     members = asdict(record)
     if not record.graph:
         del members["graph"]
     stamped = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **members}
-    AUDIT.info("%s", json.dumps(stamped))
+    return json.dumps(stamped)
 
 
 def left_out(count: int) -> AuditRecord:
-    """The line that stands for refusals which were too many to write down."""
+    """The line that stands for decisions which could not, or need not, be written down."""
     return AuditRecord("", "", "*", False, f"{count} more lines were left out.", "")
 
 
@@ -60,15 +66,56 @@ def open_audit_log(path: Path) -> logging.Handler:
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        stream = open(os.open(path, flags, 0o600), "a", encoding="utf-8")  # noqa: SIM115
-        os.fchmod(stream.fileno(), 0o600)
+        descriptor = os.open(path, flags, 0o600)
+        os.fchmod(descriptor, 0o600)
     except OSError as error:
         raise ConfigurationError(
             f"The audit log cannot be written: {error.strerror}.",
             remedy="Correct the permissions of the daemon's folder.",
         ) from None
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler = AuditFile(descriptor)
     AUDIT.addHandler(handler)
     AUDIT.setLevel(logging.INFO)
     return handler
+
+
+class AuditFile(logging.Handler):
+    """Whole lines only; how many a full disk cost is said once there is room again.
+
+    Args:
+        descriptor: of the file, for appending; closed with this.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor, self._lost = descriptor, 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append a line, and before it how many are lacking."""
+        if self._lost and self._append(_line(left_out(self._lost))):
+            self._lost = 0
+        if self._lost or not self._append(record.getMessage()):
+            self._lost += 1
+
+    def _append(self, line: str) -> bool:
+        """Whether the line is there; when not, nothing of it is."""
+        data = line.encode() + b"\n"
+        before = os.fstat(self._descriptor).st_size
+        try:
+            if os.write(self._descriptor, data) == len(data):
+                return True
+            why = "there is no room for a line"
+        except OSError as error:
+            why = str(error.strerror)
+        if not self._lost:
+            _log.error("the audit log cannot be written: %s", why)
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, before)
+        return False
+
+    def close(self) -> None:
+        """Stop writing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        super().close()

@@ -2,30 +2,35 @@
 
 The daemon is a real one. The one principal leaves its traces; then the accelerator is the other's.
 Queues, barriers and files of any scheme (`ram://` too) never come so far: admission refuses them,
-see the corpus of hostile graphs.
+see the corpus of hostile graphs. Here the operator allows some of them, and still nothing crosses.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf.message import Message
 
 from accel_daemon.iam.principals import Key
 from accel_protocol.errors import AcceleratorError
 from accel_protocol.manifest import SAVED_MODEL, Selection
+from accel_protocol.methods import ERROR_METADATA, METHODS
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime import EIPredictor, connect
 from client_runtime.models import bundle as bundles
 from client_runtime.models import saved_model
 from client_runtime.models.bundle import Bundle
-from client_runtime.transport.channel import call
+from client_runtime.transport.channel import call, metadata
 from client_runtime.transport.grants import Grant
 from client_runtime.transport.uploading import upload
 from tests.conftest import start_daemon, use_home
@@ -35,6 +40,8 @@ from tests.integration.test_refusals import other_home
 
 NOBODYS = hashlib.sha256(b"what nobody has").digest()
 HALF = b"half of what is announced"
+SIZE = 2 * len(HALF)
+ALLOWED = ("FIFOQueueV2", "QueueEnqueueV2", "QueueSizeV2", "MatchingFiles", "WriteFile")
 v1 = tf.compat.v1
 
 
@@ -46,6 +53,8 @@ class Left:
     model: Path
     bundle: Bundle
     counts: list[tuple[int, int]]
+    meeting: Path
+    met: list[tuple[int, int]]
     grant: Grant
 
 
@@ -65,6 +74,29 @@ def counting(folder: Path, start: int = 0) -> Path:
             size = tf.raw_ops.LookupTableSizeV2(table_handle=table)
         outputs = {"count": tf.identity(variable.assign_add(1)), "size": size}
         session.run(v1.global_variables_initializer())
+        signature = v1.saved_model.predict_signature_def({"x": x}, outputs)
+        builder = v1.saved_model.Builder(str(folder))
+        builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature})
+        builder.save()
+    return folder
+
+
+def meeting(folder: Path) -> Path:
+    """A model with a queue and a file in memory, of names that anybody could have chosen.
+
+    It gives how long the queue is with what was put in now, and how many files there were before.
+    """
+    ops = tf.raw_ops
+    with v1.Session(graph=tf.Graph()) as session:
+        x = v1.placeholder(tf.int64, [], name="x")
+        queue = ops.FIFOQueueV2(component_types=[tf.int64], shared_name="shared_queue")
+        with tf.control_dependencies([ops.QueueEnqueueV2(handle=queue, components=[x])]):
+            count = ops.QueueSizeV2(handle=queue)
+        size = tf.size(ops.MatchingFiles(pattern="ram://shared/*"))
+        with tf.control_dependencies([size]):
+            written = ops.WriteFile(filename="ram://shared/file", contents="secret")
+        with tf.control_dependencies([written]):
+            outputs = {"count": tf.identity(count), "size": tf.identity(size)}
         signature = v1.saved_model.predict_signature_def({"x": x}, outputs)
         builder = v1.saved_model.Builder(str(folder))
         builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature})
@@ -95,16 +127,22 @@ def bring(realm: Realm, grant: Grant, bundle: Bundle) -> None:
         assert found.missing[0].committed_bytes == len(HALF)
 
 
+def file_of(digest: bytes) -> pb.Blob:
+    """A file of a digest that is asked for, as long as the half one is when it is whole."""
+    return pb.Blob(sha256=digest, size=SIZE)
+
+
 def half() -> pb.Blob:
     """A file of which a half is there."""
-    return pb.Blob(sha256=hashlib.sha256(HALF * 2).digest(), size=2 * len(HALF))
+    return pb.Blob(sha256=hashlib.sha256(HALF * 2).digest(), size=SIZE)
 
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
     """A daemon with one accelerator, after the one principal and with the other one on it."""
     os.environ.pop("EI_VISIBLE_DEVICES", None)
-    running = start_daemon(tmp_path_factory.mktemp("realm"), "--port", "0")
+    allowed = (word for op in ALLOWED for word in ("--allow-op", f"{op}=to try what crosses"))
+    running = start_daemon(tmp_path_factory.mktemp("realm"), "--port", "0", *allowed)
     realm = Realm(running)
     realm.add_users()
     model = counting(tmp_path_factory.mktemp("counting") / "model")
@@ -116,8 +154,10 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
     bundle = bundles.make_bundle(files, SAVED_MODEL, Selection(signature="serving_default"))
     with pytest.MonkeyPatch.context() as patch:
         counts = count_thrice(patch, realm, realm.good, model, model.parent)
+        together = meeting(tmp_path_factory.mktemp("meeting") / "model")
+        met = count_thrice(patch, realm, realm.good, together, together.parent)
     bring(realm, realm.connect(realm.good), bundle)
-    yield Left(realm, model, bundle, counts, realm.connect(realm.other))
+    yield Left(realm, model, bundle, counts, together, met, realm.connect(realm.other))
     assert running.stop() == 0
 
 
@@ -129,6 +169,55 @@ def test_variables_and_tables_begin_anew(
     assert left.counts == expected
     realm = left.realm
     assert count_thrice(monkeypatch, realm, realm.other, left.model, tmp_path) == expected
+
+
+def test_queues_and_files_in_memory_begin_anew(
+    left: Left, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With the same names, and ops that the operator allows."""
+    expected = [(1, 0), (2, 1), (3, 1)]
+    assert left.met == expected
+    realm = left.realm
+    assert count_thrice(monkeypatch, realm, realm.other, left.meeting, tmp_path) == expected
+
+
+def seen(left: Left, name: str, request: Message, digest: bytes) -> tuple[Any, ...]:
+    """All that a caller sees of a call but for its time, the digest and the call's own id."""
+    with left.realm.channel(left.grant) as channel:
+        opened = channel.stream_stream(METHODS[name].path)
+        answers = opened(iter([request.SerializeToString()]), metadata=metadata(left.grant))
+        messages = []
+        with suppress(grpc.RpcError):
+            messages.extend(one.replace(digest, bytes(32)) for one in answers)
+    trailers = dict(answers.trailing_metadata())
+    error = pb.Error.FromString(trailers.pop(ERROR_METADATA, b""))
+    first = [key for key, _ in answers.initial_metadata()]
+    identified = bool(error.request_id)
+    error.ClearField("request_id")
+    known = (identified, error.SerializeToString(), sorted(trailers), first)
+    return (answers.code(), answers.details(), messages, *known)
+
+
+@pytest.mark.parametrize(
+    ("name", "ask"),
+    [
+        ("FindMissing", lambda digest: pb.FindMissingRequest(blobs=[file_of(digest)])),
+        ("Upload", lambda digest: pb.UploadRequest(blob=file_of(digest), offset=5, data=b"x")),
+        ("Upload", lambda digest: pb.UploadRequest(blob=file_of(digest), data=b"x" * SIZE)),
+        ("Load", lambda digest: pb.LoadRequest(graph_id=digest)),
+        ("Unload", lambda digest: pb.UnloadRequest(graph_id=digest)),
+    ],
+    ids=["asking", "going on", "wrong bytes", "loading", "unloading"],
+)
+def test_answers_about_what_others_have_are_those_about_nobodys(
+    left: Left, name: str, ask: Callable[[bytes], Message]
+) -> None:
+    """Status, error, messages and metadata, to the byte: of whole files, half ones and graphs."""
+    files = [bytes.fromhex(file.sha256) for file in left.bundle.manifest.files]
+    theirs = [*files, half().sha256, left.bundle.graph_id]
+    about = {digest: seen(left, name, ask(digest), digest) for digest in (NOBODYS, *theirs)}
+    assert len(about) >= 4
+    assert all(one == about[NOBODYS] for one in about.values()), about
 
 
 def test_files_of_others_look_like_nobodys(left: Left) -> None:

@@ -1,8 +1,8 @@
 """What one tenant does to its accelerator, and what the tenant of the next one notices of it.
 
 The daemon is a real one with three accelerators: one is attacked, one is the neighbour's, and one
-has an attacker in the engine's place. Each attack goes on for `SECONDS` at least, while the
-neighbour calls a tiny model without a pause.
+has an attacker in the engine's place. The neighbour is one principal and the attacker another. Each
+attack goes on for `SECONDS` at least, while the neighbour calls a tiny model without a pause.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from accel_daemon.iam.principals import Key
 from accel_protocol.errors import (
     AcceleratorError,
     AnswerLostError,
@@ -30,9 +31,11 @@ from accel_protocol.errors import (
     ModelError,
     UnavailableError,
 )
-from client_runtime import EIPredictor
+from client_runtime import EIPredictor, connect
 from tests.conftest import ROOT, Daemon, patience, start_daemon, use_home
 from tests.integration.conftest import make_model
+from tests.integration.realm import Realm
+from tests.integration.test_refusals import other_home
 
 HIT, NEIGHBOUR, HOSTILE = 0, 1, 2  # ordinals
 ENGINE = ROOT / "tests" / "sandbox" / "hostile_accelerator.py"
@@ -86,6 +89,11 @@ class Street:
         end = time.monotonic() + 1
         return statistics.median(self.latencies(lambda: time.monotonic() < end))
 
+    def principal(self, ordinal: int) -> str | None:
+        """Whose an accelerator is at present."""
+        name: str | None = self.daemon.status()["accelerators"][ordinal]["principal"]
+        return name
+
     def answers(self, ordinal: int) -> bool:
         """Whether a new client of an accelerator gets an answer."""
         choice, feeds = ("shout", {"text": "answer = 1"}) if ordinal == HOSTILE else (None, FEEDS)
@@ -102,6 +110,7 @@ class Street:
         attacked = statistics.median(self.latencies(attacker.is_alive))
         attacker.join()
         assert attacker.failures == []
+        assert self.principal(ordinal) not in (None, self.principal(NEIGHBOUR))
         recovery = seconds_until(lambda: self.answers(ordinal))
         normal = max(before, self.quiet())
         sys.stdout.write(
@@ -142,6 +151,13 @@ def seconds_until(holds: Callable[[], bool]) -> float:
     return time.monotonic() - started
 
 
+def home_of(key: Key, daemon: Daemon, folder: Path) -> Path:
+    """A client's home with this key."""
+    folder.mkdir()
+    named = {"access_key_id": key.access_key_id, "secret_access_key": key.secret_access_key}
+    return other_home(folder, daemon, **named)
+
+
 @pytest.fixture(scope="module")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
     """A daemon that admits an op that ends its process, and a neighbour who is at work."""
@@ -157,10 +173,16 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
         *(word for kind in kinds for word in ("--accelerator", kind)),
     )
     tiny = make_model(folder / "tiny", seed=1)
+    realm = Realm(running)
+    realm.add_users()
     with pytest.MonkeyPatch.context() as patch:
-        use_home(patch, running.home)
-        with EIPredictor(tiny, accelerator_id=NEIGHBOUR) as neighbour:
+        use_home(patch, home_of(realm.good, running, folder / "neighbour"))
+        with (
+            connect(accelerator_id=NEIGHBOUR) as attachment,
+            EIPredictor(tiny, attachment=attachment) as neighbour,
+        ):
             neighbour(FEEDS)
+            use_home(patch, home_of(realm.other, running, folder / "attacker"))
             yield Street(running, neighbour, folder, tiny)
     assert running.stop() == 0
 

@@ -93,6 +93,8 @@ def test_everyone_who_asks_is_told(daemon: Daemon, monkeypatch: pytest.MonkeyPat
         "open(f'/proc/{{__import__(\"os\").getppid()}}/environ').read()",
         "__import__('socket').create_connection(('127.0.0.1', {port}))",
         "__import__('socket').socket()",
+        "__import__('socket').socket(1).connect({named!r})",
+        "__import__('socket').socket(1).connect('\\0' + {abstract!r})",
         "__import__('subprocess').run(['/bin/sh', '-c', 'true'])",
         "__import__('os').kill({victim}, 9)",
         "__import__('os').kill(__import__('os').getppid(), 15)",

@@ -20,7 +20,7 @@ from tests.accel_daemon.accelerator.test_store import digest, files_below, manif
 
 FILES = {"saved_model.pb": b"0123456789", "variables/variables.index": b"index", "assets/w": b""}
 MANIFEST = manifest_of(FILES)
-OLD = {"saved_model.pb": b"an old graph", "variables/variables.index": b"index"}
+OLD = {"saved_model.pb": b"an old graph" * 100, "variables/variables.index": b"index"}
 
 
 def bring(store: BundleStore, files: dict[str, bytes]) -> None:
@@ -34,10 +34,11 @@ def bring(store: BundleStore, files: dict[str, bytes]) -> None:
 
 
 def send(store: BundleStore, content: bytes, offset: int) -> None:
-    """Upload the rest of a file, four bytes at a time."""
+    """Upload the rest of a file in some pieces."""
+    size = max(4, len(content) // 3)
     with closing(store.receive(digest(content), len(content))) as upload:
-        while not upload.append(offset, content[offset : offset + 4]):
-            offset += 4
+        while not upload.append(offset, content[offset : offset + size]):
+            offset += size
 
 
 def whole(files: dict[str, bytes]) -> dict[str, bytes]:
@@ -86,7 +87,9 @@ def test_a_process_killed_at_any_step_of_an_upload(tmp_path: Path) -> None:
 
 def test_a_process_killed_at_any_step_of_making_room(tmp_path: Path) -> None:
     """Leaves the old model whole, or to be sent again; the new one comes in any case."""
-    limits = Limits(store_bytes=len(b"an old graph" + b"index"))
+    measured = BundleStore(tmp_path / "measured", DEFAULT_LIMITS)
+    bring(measured, OLD)
+    limits = Limits(store_bytes=measured.used_bytes())
     roots = each_step(
         tmp_path,
         lambda root: bring(BundleStore(root, limits), OLD),

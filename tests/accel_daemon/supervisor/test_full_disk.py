@@ -77,8 +77,8 @@ def write_lines(first: int, count: int) -> None:
         audit(AuditRecord("somebody", "action", "*", True, "x" * 300, str(number)))
 
 
-def test_audit_log(disk: Path) -> None:
-    """Lines that were written stay whole; those after it has room again follow them, whole too."""
+def test_audit_log(disk: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What was written stays; what had no room is counted once there is some again."""
     handler = open_audit_log(disk / "audit.log")
     try:
         write_lines(0, 10)
@@ -89,10 +89,14 @@ def test_audit_log(disk: Path) -> None:
     finally:
         AUDIT.removeHandler(handler)
         handler.close()
-    lines = (disk / "audit.log").read_text().splitlines()
-    numbers = [int(json.loads(line)["request_id"]) for line in lines]
-    assert numbers == sorted(set(numbers))
-    assert {*range(10), *range(110, 120)} <= set(numbers)
+    lines = [json.loads(line) for line in (disk / "audit.log").read_text().splitlines()]
+    (at,) = (at for at, line in enumerate(lines) if not line["request_id"])
+    numbers = [int(line["request_id"]) for line in lines[:at]]
+    assert numbers == list(range(len(numbers)))
+    assert 10 <= len(numbers) < 110
+    assert lines[at]["reason"] == f"{110 - len(numbers)} more lines were left out."
+    assert [int(line["request_id"]) for line in lines[at + 1 :]] == list(range(110, 120))
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("leave", [0, 4 * KIB])
