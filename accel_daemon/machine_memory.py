@@ -13,8 +13,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
+from typing import Any
 
 from accel_daemon.control_groups import MEMBERSHIP, MOUNTS, MemoryGroup, memory_groups
 
@@ -110,7 +109,7 @@ class MachineMemory:
         """Bytes that this process has for itself: without libraries and other files in memory."""
         fields = self._read(_STATM).split()
         if len(fields) < 3:
-            return int(psutil.Process().memory_info().rss)
+            return int(_psutil().Process().memory_info().rss)
         return (int(fields[1]) - int(fields[2])) * _PAGE
 
     def _machine(self) -> Bound:
@@ -118,7 +117,7 @@ class MachineMemory:
         try:
             return Bound(lines["MemTotal:"] << 10, lines["MemAvailable:"] << 10)
         except KeyError:  # not Linux, or a very old one
-            memory = psutil.virtual_memory()
+            memory = _psutil().virtual_memory()
             return Bound(memory.total, memory.available)
 
     def _group(self, group: MemoryGroup, machine_total: int) -> Bound | None:
@@ -162,3 +161,10 @@ def _numbers(text: str) -> Iterator[tuple[str, int]]:
         words = line.split()
         if len(words) > 1 and words[1].isdecimal():
             yield words[0], int(words[1])
+
+
+def _psutil() -> Any:
+    """Imported where /proc does not do: what a process imports before its sandbox is little."""
+    import psutil
+
+    return psutil

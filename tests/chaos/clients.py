@@ -72,8 +72,10 @@ class Client(threading.Thread):
         self._ending.set()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, and end the threads of the predictors."""
         self._attachment.close()
+        for predictor in self._predictors.values():
+            predictor.close()
         self._predictors.clear()
 
     def reopen(self) -> None:
@@ -103,9 +105,8 @@ class Client(threading.Thread):
             self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._attachment.close()
+        self.close()
         self._attachment = self._world.attach(self.number, self._key)
-        self._predictors.clear()
 
     def _predictor(self, name: str) -> EIPredictor:
         if name not in self._predictors:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import threading
-import time
 import weakref
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ import numpy as np
 from accel_daemon.accelerator.gate import Gate
 from accel_daemon.accelerator.server import AcceleratorServer
 from accel_daemon.accelerator.service import AcceleratorService
+from accel_daemon.clock import Clock
 from accel_daemon.engines.engine import Cost, TensorSpec, Weights
 from accel_daemon.iam.policy_set import PolicySet
 from accel_daemon.iam.principals import Principal
@@ -107,12 +107,14 @@ class ServedAccelerator:
             days=1,
         )
         self._authority, self._signer = authority.certificate_pem, TicketSigner.generate()
+        self._clock = Clock.start()
         public = self._signer.public_key_pem()
         pair = (leaf.certificate_pem.decode(), leaf.private_key_pem.decode())
         order = LaunchOrder(
-            *(ACCELERATOR_ID, "host", "127.0.0.1", 0, *pair, public, 1, str(folder / "store"))
+            *(ACCELERATOR_ID, "host", "127.0.0.1", 0, *pair, public, 1, str(folder / "store")),
+            clock_anchor=self._clock.anchor,
         )
-        self.gate = Gate(TicketVerifier(public, ACCELERATOR_ID), 1, limits)
+        self.gate = Gate(TicketVerifier(public, ACCELERATOR_ID), 1, limits, self._clock.steady)
         self.engine = LargeEngine()
         self.service = AcceleratorService(order, self.engine, limits, self.gate)
         self.server = AcceleratorServer(order, self.service, limits, self.decisions.append)
@@ -124,7 +126,7 @@ class ServedAccelerator:
 
     def ticket(self) -> tuple[tuple[str, str], ...]:
         """The metadata of a call by the tester."""
-        token = self._signer.issue(TESTER, ACCELERATOR_ID, KEY_ID, 1, time.time())
+        token = self._signer.issue(TESTER, ACCELERATOR_ID, KEY_ID, 1, self._clock.steady())
         return (("authorization", f"Bearer {token}"),)
 
     def channel(self) -> grpc.Channel:
