@@ -66,9 +66,14 @@ class Memory:
         return min(one.room for one in self.bounds)
 
     @property
-    def is_critical(self) -> bool:
+    def is_overdrawn(self) -> bool:
         """Whether more than half of a reserve is gone."""
         return any(one.room < -one.reserve // 2 for one in self.bounds)
+
+    @property
+    def is_critical(self) -> bool:
+        """Whether that is so of a bound at which the kernel ends someone."""
+        return any(one.is_wall and one.room < -one.reserve // 2 for one in self.bounds)
 
     @property
     def is_acute(self) -> bool:

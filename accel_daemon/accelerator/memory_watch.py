@@ -12,6 +12,7 @@ Belongs to one event loop.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -124,7 +125,7 @@ class MemoryWatch:
             return
         now = self._clock()
         since = [now - one.stopped for one in self._work if one.stopped is not None]
-        if since and (memory.is_acute or (memory.is_critical and max(since) >= _ENDING_SECONDS)):
+        if since and max(since) >= seconds_to_end(memory):
             self._end()
         elif not since and any(relieve(-memory.room) for relieve in self.relieve):
             give_back_freed()
@@ -147,6 +148,15 @@ class MemoryWatch:
 def seconds_to_next_look(room: int) -> float:
     """No longer than it takes at least to fill so many bytes, within bounds."""
     return min(max(room / _FASTEST_GROWTH, _SHORTEST_SECONDS), _LONGEST_SECONDS)
+
+
+def seconds_to_end(memory: Memory) -> float:
+    """How long stopped work may go on before its process ends; without end while there is room."""
+    if memory.is_acute:
+        return 0.0
+    if memory.is_critical:
+        return _ENDING_SECONDS
+    return _FREEING_SECONDS if memory.is_overdrawn else math.inf
 
 
 def to_blame(grown: Sequence[int]) -> int | None:

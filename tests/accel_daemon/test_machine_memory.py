@@ -110,6 +110,9 @@ def test_what_is_critical() -> None:
     enough = Bound(16 * GIB, 8 * GIB)
     assert not Memory((enough, Bound(16 * GIB, GIB // 2))).is_critical
     assert Memory((enough, Bound(16 * GIB, GIB // 2 - 1))).is_critical
+    limit = Memory((enough, Bound(16 * GIB, GIB // 2 - 1, is_wall=False)))
+    assert limit.is_overdrawn
+    assert not limit.is_critical
 
 
 def test_what_is_acute() -> None:

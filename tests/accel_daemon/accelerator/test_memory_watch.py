@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from accel_daemon.accelerator.memory_watch import (
     NOTABLE_GROWTH,
     MemoryWatch,
+    seconds_to_end,
     seconds_to_next_look,
     to_blame,
 )
@@ -285,6 +287,21 @@ def test_looks_are_as_frequent_as_room_is_short() -> None:
     assert seconds_to_next_look(8 * GIB) == 0.1
     assert seconds_to_next_look(GIB // 5) == pytest.approx(0.05)
     assert seconds_to_next_look(-GIB) == 0.01
+
+
+@pytest.mark.parametrize(
+    ("left", "is_wall", "seconds"),
+    [
+        (RESERVE // 2, True, math.inf),
+        (RESERVE // 2 - 1, True, 0.25),
+        (RESERVE // 8 - 1, True, 0.0),
+        (RESERVE // 2, False, math.inf),
+        (-GIB, False, 1.0),
+    ],
+)
+def test_a_limit_of_our_own_is_less_urgent(left: int, is_wall: bool, seconds: float) -> None:
+    """The kernel ends nobody at it."""
+    assert seconds_to_end(Memory((Bound(16 * GIB, left, is_wall),))) == seconds
 
 
 @pytest.mark.parametrize(
