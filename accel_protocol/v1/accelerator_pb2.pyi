@@ -224,11 +224,14 @@ class Limits(google.protobuf.message.Message):
     run_small_frames: builtins.int
     """Payloads of one call of a Run stream below 64 KiB, the last one left out."""
     idle_call_seconds: builtins.int
-    """Seconds until the next message of an Upload, or of a call of a Run stream that is not whole yet;
-    then DEADLINE_EXCEEDED ends the stream. Between two calls a Run stream may be idle.
+    """Seconds until the next message of a method's requests, or of a call of a Run stream that is not
+    whole yet, and until a message of an answer is read; then DEADLINE_EXCEEDED ends the stream.
+    Between two calls a Run stream may be idle.
     """
     other_calls: builtins.int
-    """Calls in progress at one time, Run left out; more are answered BUSY."""
+    """Calls in progress at one time, Run left out; more are answered BUSY. A call counts before its
+    request has come.
+    """
     def __init__(
         self,
         *,

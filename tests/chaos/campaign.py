@@ -164,12 +164,14 @@ def _recovered(clients: Sequence[Client]) -> dict[int, float | None]:
 
 
 def _at_rest(world: World, clients: Sequence[Client]) -> dict[str, float]:
-    """What is used after each client was served and went away."""
+    """What is used after each client was served, and went away without leaving a graph loaded."""
     for client in clients:
         is_counter = client.number >= RUNNERS
         client.do(Action("count" if is_counter else "run", client.number % 3, 0.5))
         if not is_counter:
             client.do(Action("loop", 0, 0.1))
+    for client in clients[:ACCELERATORS]:
+        client.unload_all()
     for client in clients:
         client.close()
     settled: list[dict[str, float]] = [measured(world)]

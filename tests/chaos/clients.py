@@ -71,6 +71,11 @@ class Client(threading.Thread):
         """After the present action."""
         self._ending.set()
 
+    def unload_all(self) -> None:
+        """Unload whatever graphs the accelerator has loaded, as nothing else does."""
+        for graph in self._attachment.list().graphs:
+            self._attachment._call("Unload", pb.UnloadRequest(graph_id=graph.graph_id), _patient())
+
     def close(self) -> None:
         """Close the connection, and end the threads of the predictors."""
         self._attachment.close()
