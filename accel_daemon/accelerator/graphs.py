@@ -394,7 +394,7 @@ class GraphTable:
         loaded = self._forget(graph_id)
         if loaded is not None:
             # TensorFlow comes back only when the graph's runs have ended, which may take them long.
-            threading.Thread(target=loaded.graph.close, name="close", daemon=True).start()
+            threading.Thread(target=_close, args=([loaded.graph],), daemon=True).start()
 
     def _forget(self, graph_id: bytes) -> Loaded | None:
         loaded = self._loaded.pop(graph_id, None)
@@ -439,6 +439,12 @@ class _Pace:
                 "The call's time ran out before its accelerator would have answered."
             )
         self.waited = time.monotonic() - started
+
+
+def _close(graphs: list[Graph]) -> None:
+    """Close the one graph of a list, which must be known to nobody else, and free what it took."""
+    graphs.pop().close()
+    give_back_freed()
 
 
 def _close_once_loaded(work: asyncio.Future[Loaded]) -> None:

@@ -112,6 +112,13 @@ class History:
         finally:
             self.note(kind, accelerator, begun, time.monotonic(), subject)
 
+    def forget(self) -> None:
+        """Begin anew: what came before is not part of the campaign."""
+        with self._lock:
+            self.begun.clear()
+            self.ended.clear()
+            self.events.clear()
+
     def outcomes(self) -> dict[int, Ended]:
         """By number; of two outcomes the later one."""
         return {one.number: one for one in self.ended}
