@@ -43,8 +43,6 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _PATIENCE_SECONDS = 60.0
 _RENEW_AGAIN_SECONDS = 15.0
-# Said by an accelerator before it runs anything, or where it stopped what ran.
-_NOT_RUN = ("INVALID_TICKET", "TICKET_REVOKED")
 
 
 class Attachment:
@@ -126,14 +124,13 @@ class Attachment:
         return self._patiently(lambda: self._run_once(call, repeatable), call)
 
     def _run_once(self, call: Call, repeatable: bool) -> Answer:
-        lane, sending = self._take_lane(), Sending()
+        lane, sending = self._take_lane(), Sending(cautious=not repeatable)
         try:
             answer = exchange(lane, next(self._call_ids), call, sending)
         except (ConnectionLostError, CredentialsError) as error:
             lane.close()
             # What has never been there as a whole cannot have run.
-            unknown = lane.served and sending.whole and error.reason not in _NOT_RUN
-            if unknown and not repeatable:
+            if sending.whole and not repeatable:
                 self._detach()
                 raise AnswerLostError(error.message, request_id=error.request_id) from error
             raise

@@ -137,10 +137,18 @@ class Call:
         return left
 
 
+@dataclass
 class Sending:
-    """How far a call came on its way: whether the transport was given the whole of it."""
+    """How a call is sent, and how far it came on its way.
 
-    whole = False
+    Attributes:
+        cautious: whether the last of it waits until the accelerator has taken up the lane. What is
+            sent before that may run although nothing comes back that says so.
+        whole: whether the transport was given the whole of it.
+    """
+
+    cautious: bool = False
+    whole: bool = False
 
 
 def exchange(
@@ -160,7 +168,7 @@ def exchange(
     started = time.perf_counter()
     outgoing = _Outgoing(call_id, call, call.left(), sending or Sending())
     with _watched(lane, call):
-        lane.send(outgoing.messages())
+        lane.send(outgoing.messages(lane))
         return _receive(lane, started, outgoing)
 
 
@@ -185,7 +193,7 @@ class _Outgoing:
         self._frames = frames.split(call_id, head.SerializeToString(), payload, piece)
         self.seconds = time.perf_counter() - started
 
-    def messages(self) -> Iterator[bytes]:
+    def messages(self, lane: Lane) -> Iterator[bytes]:
         while True:
             started = time.perf_counter()
             message = next(self._frames, None)
@@ -194,6 +202,8 @@ class _Outgoing:
                 return
             self._left -= 1
             if self._left <= 0:
+                if self._sending.cautious and not lane.is_taken_up():
+                    return
                 self._sending.whole = True  # before it is: who sees it late takes it for sent
             yield message
 

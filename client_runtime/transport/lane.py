@@ -18,8 +18,9 @@ class Lane(Protocol):
     """An open, authorised stream. Used by one call at a time."""
 
     grant: Grant
-    served: bool
-    """Whether the accelerator has ever taken up this stream; while not, nothing has run on it."""
+
+    def is_taken_up(self) -> bool:
+        """Wait until the accelerator has taken up this stream; False: it ended before that."""
 
     def send(self, messages: Iterable[bytes]) -> None:
         """Send a call's messages; they are encoded as the transport takes them."""
@@ -43,7 +44,6 @@ class GrpcLane:
 
     def __init__(self, channel: grpc.Channel, grant: Grant) -> None:
         self.grant = grant
-        self.served = False
         self._calls: SimpleQueue[Iterable[bytes] | None] = SimpleQueue()
         invoke = channel.stream_stream(METHODS["Run"].path)
         try:
@@ -55,6 +55,11 @@ class GrpcLane:
         while (call := self._calls.get()) is not None:
             yield from call
 
+    def is_taken_up(self) -> bool:
+        """See `Lane.is_taken_up`."""
+        # The first thing that the accelerator does on a stream is to send them.
+        return bool(self._stream.initial_metadata())
+
     def send(self, messages: Iterable[bytes]) -> None:
         """See `Lane.send`."""
         self._calls.put(messages)
@@ -64,12 +69,9 @@ class GrpcLane:
         try:
             message: bytes = next(self._stream)
         except grpc.RpcError as error:
-            # Initial metadata is the first thing the accelerator does on a stream.
-            self.served = self.served or bool(error.initial_metadata())
             raise channels.typed(error) from error
         except StopIteration:
             raise ConnectionLostError("The accelerator ended the stream.") from None
-        self.served = True
         return message
 
     def is_open(self) -> bool:

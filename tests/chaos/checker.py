@@ -137,7 +137,9 @@ def miscounted(
     """Invariant 4, second half: a graph that counts its runs tells lost and doubled ones.
 
     Between two answers, the count grows by one for the later one, and by at most one for each
-    request between them that failed, which may have run or not.
+    request between them that failed, which may have run or not. It begins anew with another process
+    or Session; and a run that was given up may have cost its graph the Session, because TensorFlow
+    can stop all runs of a Session or none.
     """
     last: dict[int, tuple[int, float]] = {}
     failed: Counter[int] = Counter()
@@ -151,7 +153,8 @@ def miscounted(
         count, at = last.get(one.client, (0, 0.0))
         value, most = outcome.value or 0, 1 + failed[one.client]
         goes_on = count < value <= count + most
-        is_anew = 0 < value <= most and _restarted(one.accelerator, at, outcome.at, events)
+        may_begin = most > 1 or _restarted(one.accelerator, at, outcome.at, events)
+        is_anew = 0 < value <= most and may_begin
         if not goes_on and not is_anew:
             text = f"{_name(one)} counted {value} after {count} and {most - 1} unknown ones"
             yield Violation(4, text)

@@ -104,6 +104,9 @@ def test_an_outcome_that_is_overdue(took: float, expected: list[int]) -> None:
         ((1, None, 3), []),  # it ran, its answer was lost
         ((1, 3), [4]),  # it ran twice
         ((1, None, 4), [4]),
+        ((7, None, 1), [4]),  # the first answer already was somebody else's
+        ((1, 2, 3, 4, None, 1), []),  # who was given up cost the graph its Session
+        ((1, 2, 3, 4, None, 3), [4]),  # which counts from there on
         ((1, 2, 2), [4]),  # the same answer twice
         ((5, 6), [4]),  # somebody else's count
         ((1, 2, 1), [4]),  # what it counted is forgotten, without a reason

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, cast
 
 import grpc
@@ -38,6 +40,7 @@ from client_runtime.transport.exchange import Call, Cancellation
 from client_runtime.transport.grants import Grant
 from client_runtime.transport.retrying import RetryBudget
 from tests.client_runtime.transport.far_side import FarSide, Wire, wired
+from tests.conftest import patience
 
 MIB = 2**20
 LARGE = np.arange(2 * MIB, dtype=np.float32)
@@ -243,6 +246,33 @@ def test_streams_that_end_without_our_trailer(
     else:
         with pytest.raises(AnswerLostError):
             same(attachment, np.float32(1), repeatable=False)
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_what_must_not_run_twice_waits_for_the_stream(
+    ends: tuple[FarSide, Wire], accelerator: Accelerator, attachment: Attachment, repeatable: bool
+) -> None:
+    """Else it might run on a stream whose headers and answer are lost together."""
+    came_early: list[bool] = []
+
+    def late(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        came: SimpleQueue[bytes | None] = SimpleQueue()
+
+        def read() -> None:
+            with contextlib.suppress(Exception):  # as a call that is cancelled ends
+                for request in requests:
+                    came.put(request)
+            came.put(None)
+
+        threading.Thread(target=read, daemon=True).start()
+        time.sleep(patience(0.5))
+        came_early.append(not came.empty())
+        return accelerator.run(iter(came.get, None), context)
+
+    ends[0].behaviours["Run"] = late
+    assert same(attachment, np.float32(1), repeatable=repeatable)
+    assert same(attachment, np.float32(2), repeatable=repeatable)
+    assert (came_early, accelerator.runs) == ([repeatable], 2)
 
 
 def test_an_answer_of_another_call(
