@@ -61,6 +61,15 @@ class Strikes:
             if who == principal and count.number >= MOST_STRIKES
         }
 
+    def struck(self, principal: str | None, now: float) -> list[str]:
+        """The hexadecimal ids of a principal's graphs that brought their process down at all."""
+        self._forget(now)
+        return [
+            graph_id.hex()
+            for (who, graph_id), count in self._counts.items()
+            if who == principal and count.number
+        ]
+
     def _forget(self, now: float) -> None:
         self._counts = {
             key: one for key, one in self._counts.items() if now - one.last < FORGET_SECONDS
