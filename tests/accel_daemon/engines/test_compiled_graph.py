@@ -237,7 +237,7 @@ def test_a_slow_one_is_tried_again(network: Path, monkeypatch: pytest.MonkeyPatc
 def slow(tmp_path: Path) -> Iterator[CompilingGraph]:
     """A compiled network and a feed that keep the processors busy for long."""
     graph = open_compiling(save_network(tmp_path / "model"))
-    compiled(graph, images(size=600))
+    compiled(graph, images(24, 96))
     yield graph
     graph.close()
 
@@ -245,8 +245,8 @@ def slow(tmp_path: Path) -> Iterator[CompilingGraph]:
 def test_a_deadline_stops_a_compiled_run(slow: CompilingGraph) -> None:
     """And the next run is answered."""
     with pytest.raises(DeadlineError):
-        slow.run(images(size=600), 0.02)
-    assert slow.run(images(size=600), 60)["scores"].shape == (1, 10)
+        slow.run(images(24, 96), 0.02)
+    assert slow.run(images(24, 96), 60)["scores"].shape == (24, 10)
     assert slow.executed_by.startswith("openvino ")
 
 
@@ -259,7 +259,7 @@ def test_closing_stops_a_compiled_run(slow: CompilingGraph) -> None:
         begun.set()
         try:
             while True:
-                slow.run(images(size=600), 60)
+                slow.run(images(24, 96), 60)
         except CancelledError as error:
             caught.append(error)
 
