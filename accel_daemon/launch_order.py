@@ -45,8 +45,8 @@ class LaunchOrder:
             process is ended.
         quarantined: graphs of the tenant that are not tried again, and why, by hexadecimal id.
         compiled: whether graphs are compiled where a compiling engine is installed.
-        uncompiled: graphs of the tenant that are not compiled, because they brought their process
-            down, by hexadecimal id.
+        uncompiled: graphs of the tenant that are not compiled, because they were at work when a
+            process came down, by hexadecimal id.
         clock_anchor: of the supervisor's `Clock`, so that both agree on how old a ticket is.
         memory_bytes: what its process may take for itself; None for what the machine has.
     """

@@ -472,7 +472,7 @@ class AcceleratorProcess:
             memory_bytes=place.spec.memory_bytes,
             quarantined=self.quarantined(),
             compiled=place.spec.compiled,
-            uncompiled=self.strikes.struck(self.tenancy.principal, self._clock()),
+            uncompiled=self.strikes.suspected(self.tenancy.principal, self._clock()),
             clock_anchor=self._trust.clock.anchor,
         )
 
