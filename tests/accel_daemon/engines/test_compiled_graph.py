@@ -253,22 +253,31 @@ def test_a_deadline_stops_a_compiled_run(slow: CompilingGraph) -> None:
 def test_closing_stops_a_compiled_run(slow: CompilingGraph) -> None:
     """That is how a cancelled call ends."""
     caught: list[Exception] = []
-    begun = threading.Event()
+    ((_, ready),) = slow._ready.items()
 
     def run() -> None:
-        begun.set()
         try:
-            while True:
-                slow.run(images(24, 96), 60)
+            slow.run(images(24, 96), 60)
         except CancelledError as error:
             caught.append(error)
 
     thread = threading.Thread(target=run)
     thread.start()
-    begun.wait()
+    while not ready.model._running:
+        assert thread.is_alive()
     slow.close()
     thread.join(60)
     assert len(caught) == 1
+
+
+def test_what_is_compiled_too_late_is_thrown_away(network: Path) -> None:
+    """It was closed between the trial and taking over."""
+    graph = open_compiling(network)
+    compiled(graph, images())
+    ((shapes, ready),) = graph._ready.items()
+    graph.close()
+    graph._keep(shapes, ready)
+    assert not graph._ready
 
 
 def test_unloading_while_it_is_compiled(network: Path) -> None:

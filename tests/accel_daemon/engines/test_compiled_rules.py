@@ -64,6 +64,8 @@ def in_training(x: Any) -> Any:
 REFUSED: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
     (lambda x: x + 1.0, (tf.float64,), "element type"),
     (lambda x: x + 1.0, (tf.float16,), "element type"),
+    (lambda x: x + tf.cast(tf.ones([4], tf.float64), tf.float32), (), "element type"),
+    (lambda x: tf.identity_n([x, tf.argmax(x, 1)])[1] + 1, (), "of places of largest elements"),
     (lambda x: x + 1, (tf.int32,), "a feed has an element type"),
     (lambda x: x + 1, (tf.uint8,), "of bytes as they were fed"),
     (lambda x: tf.cast(x, tf.int32), (), "Cast"),
