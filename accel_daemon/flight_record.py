@@ -29,12 +29,12 @@ _MAGIC = b"ACFR"
 _HEADER = struct.Struct("<4sIQ")
 _SLOT = struct.Struct("<B32s7xdd")
 _DUE = struct.Struct("<d")
-_KINDS = ("", "load", "run")
+_KINDS = ("", "load", "run", "compile")
 
 
 @dataclass(frozen=True)
 class Work:
-    """Something that an engine does: "load" or "run", for which graph, since and until when."""
+    """Something that an engine does: its kind, for which graph, since and until when."""
 
     kind: str
     graph_id: bytes

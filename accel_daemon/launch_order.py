@@ -44,6 +44,9 @@ class LaunchOrder:
         load_seconds, run_seconds: how long an engine may load a graph, or run it, before its
             process is ended.
         quarantined: graphs of the tenant that are not tried again, and why, by hexadecimal id.
+        compiled: whether graphs are compiled where a compiling engine is installed.
+        uncompiled: graphs of the tenant that are not compiled, because they were at work when a
+            process came down, by hexadecimal id.
         clock_anchor: of the supervisor's `Clock`, so that both agree on how old a ticket is.
         memory_bytes: what its process may take for itself; None for what the machine has.
     """
@@ -67,6 +70,8 @@ class LaunchOrder:
     load_seconds: float = 300.0
     run_seconds: float = 600.0
     quarantined: dict[str, str] = field(default_factory=dict)
+    compiled: bool = False
+    uncompiled: list[str] = field(default_factory=list)
     clock_anchor: float | None = None
     memory_bytes: int | None = None
 

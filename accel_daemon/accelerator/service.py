@@ -159,7 +159,7 @@ class AcceleratorService:
             accelerator_id=self.order.accelerator_id,
             accelerator_type=self.order.accelerator_type,
             limits=pb.Limits(**asdict(self.limits)),
-            engines=[self.engine.version],
+            engines=self.engine.version.split(", "),
             sandbox=self.sandbox,
             daemon_version=VERSION,
             allowed_ops=self.order.allowed_ops,
@@ -221,7 +221,7 @@ class AcceleratorService:
         yield pb.LoadResponse(progress=pb.LoadProgress(stage="loading"))
         loaded = await tenant.graphs.load(manifest)
         cost = await loaded.costs.at_least()
-        yield pb.LoadResponse(graph=_loaded_message(loaded, self.engine.version, cost))
+        yield pb.LoadResponse(graph=_loaded_message(loaded, cost))
 
     async def unload(self, tenant: Tenant, request: pb.UnloadRequest) -> pb.UnloadResponse:
         """See Unload in the .proto file."""
@@ -231,7 +231,7 @@ class AcceleratorService:
     async def list(self, tenant: Tenant, request: pb.ListRequest) -> pb.ListResponse:
         """See List in the .proto file."""
         return pb.ListResponse(
-            graphs=[_status_message(one, self.engine.version) for one in tenant.graphs.loaded],
+            graphs=[_status_message(one) for one in tenant.graphs.loaded],
             counters=pb.Counters(**asdict(self.current_counters())),
             process=pb.ProcessStatus(
                 memory_bytes=resident_bytes(),
@@ -319,11 +319,11 @@ def _spec_message(spec: TensorSpec) -> pb.TensorSpec:
     )
 
 
-def _status_message(loaded: Loaded, engine: str) -> pb.GraphStatus:
+def _status_message(loaded: Loaded) -> pb.GraphStatus:
     return pb.GraphStatus(
         graph_id=loaded.graph_id,
         memory_bytes=loaded.memory_bytes,
-        engine=engine,
+        engine=loaded.graph.executed_by,
         runs=loaded.runs,
         failed_runs=loaded.failed_runs,
         queue_us=int(loaded.queue_time * 1e6),
@@ -343,7 +343,7 @@ def _emulated(emulation: Emulation | None) -> dict[str, Any]:
     }
 
 
-def _loaded_message(loaded: Loaded, engine: str, cost: Cost | None) -> pb.LoadedGraph:
+def _loaded_message(loaded: Loaded, cost: Cost | None) -> pb.LoadedGraph:
     graph = loaded.graph
     return pb.LoadedGraph(
         graph_id=loaded.graph_id,
@@ -351,7 +351,7 @@ def _loaded_message(loaded: Loaded, engine: str, cost: Cost | None) -> pb.Loaded
         fetches=[_spec_message(spec) for spec in graph.fetches.values()],
         memory_bytes=loaded.memory_bytes,
         load_us=int(loaded.load_time * 1e6),
-        engine=engine,
+        engine=graph.executed_by,
         repeatable=graph.repeatable,
         operations=run_stream.operations_message(cost),
     )

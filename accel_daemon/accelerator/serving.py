@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import BinaryIO, cast
 
 from accel_daemon.accelerator.disturbances import Disturbances
+from accel_daemon.accelerator.emulation import emulation_of
 from accel_daemon.accelerator.gate import Gate
 from accel_daemon.accelerator.memory_watch import MemoryWatch
 from accel_daemon.accelerator.server import AcceleratorServer
@@ -26,7 +27,7 @@ from accel_daemon.accelerator.service import AcceleratorService
 from accel_daemon.accelerator.vigil import Vigil, slots
 from accel_daemon.audit_throttle import AuditThrottle
 from accel_daemon.clock import Clock
-from accel_daemon.engines.engine import open_engine
+from accel_daemon.engines.engine import Engine, compiling, open_engine
 from accel_daemon.flight_record import FILE_NAME, FlightRecorder
 from accel_daemon.iam.tickets import TicketVerifier
 from accel_daemon.launch_order import (
@@ -62,14 +63,14 @@ async def serve(order: LaunchOrder, sandbox: SandboxReport, reports: BinaryIO) -
     """
     limits = Limits(**order.limits)
     leave_keras_out()
-    engine = await asyncio.to_thread(open_engine, order.engine, limits, order.allowed_ops)
+    vigil = open_vigil(order, limits)
+    engine = await asyncio.to_thread(open_ordered_engine, order, limits, vigil)
     # What is there by now stays. Looking for garbage in it would take half a second each time.
     gc.freeze()
     for op, reason in sorted(order.allowed_ops.items()):
         _log.warning("the operator allows models to use the op %s: %s", op, reason)
     verifier = TicketVerifier(order.ticket_public_key_pem, order.accelerator_id)
     gate = Gate(verifier, order.tenancy, limits, Clock.start(order.clock_anchor).steady)
-    vigil = open_vigil(order, limits)
     watch = MemoryWatch(MachineMemory(order.memory_bytes), partial(end_for_memory, reports))
     service = AcceleratorService(
         order, engine, limits, gate, sandbox=sandbox.to_text(), vigil=vigil, watch=watch
@@ -86,6 +87,21 @@ async def serve(order: LaunchOrder, sandbox: SandboxReport, reports: BinaryIO) -
     await _serve_until_told(service, server)
     status.cancel()
     return 0
+
+
+def open_ordered_engine(order: LaunchOrder, limits: Limits, vigil: Vigil) -> Engine:
+    """The engine, with a compiling one behind it where that is wanted and installed.
+
+    On an emulated type everything takes what TensorFlow takes, so nothing is compiled there.
+
+    Raises:
+        ConfigurationError: see `open_engine`.
+    """
+    engine = open_engine(order.engine, limits, order.allowed_ops)
+    if not order.compiled or emulation_of(order.accelerator_type) is not None:
+        return engine
+    uncompiled = frozenset(bytes.fromhex(one) for one in order.uncompiled)
+    return compiling(engine, lambda graph_id: vigil.compilation(graph_id).at_work(), uncompiled)
 
 
 def leave_keras_out() -> None:

@@ -51,11 +51,15 @@ class Vigil:
         """The entry of a load."""
         return self.recorder.expect("load", graph_id, self.load_seconds)
 
+    def compilation(self, graph_id: bytes) -> Entry:
+        """The entry of compiling a graph, which is tried out at its end."""
+        return self.recorder.expect("compile", graph_id, self.load_seconds)
+
     def run(self, graph_id: bytes, timeout: float) -> Entry:
         """The entry of a run that the engine stops after `timeout` seconds."""
         return self.recorder.expect("run", graph_id, timeout)
 
 
 def slots(limits: Limits) -> int:
-    """How much can be at work at one time: all runs, those that are being stopped, and loads."""
+    """How much can be at work at one time: runs, those that are being stopped, and a few more."""
     return 2 * limits.concurrent_runs + 8

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -67,6 +68,10 @@ class Graph(Protocol):
     repeatable: bool
     """Whether running again with equal feeds changes no state."""
 
+    @property
+    def executed_by(self) -> str:
+        """What answers its calls now, for instance "tensorflow 2.21.0" or "openvino 1 (2.1 x)"."""
+
     def run(self, feeds: Mapping[str, Array], timeout: float | None) -> dict[str, Array]:
         """All fetches for these feeds; feeds left out are not fed.
 
@@ -97,7 +102,7 @@ class Engine(Protocol):
     """One framework, opened in this process."""
 
     version: str
-    """Name and version, for instance "tensorflow 2.21.0"."""
+    """Name and version, for instance "tensorflow 2.21.0"; of several, with a comma in between."""
 
     def weigh(self, folder: Path, manifest: Manifest) -> Weights:
         """What loading the bundle would bring at least, told without loading it. Never fails."""
@@ -141,3 +146,23 @@ def open_engine(
             remedy="pip install 'elastic-accelerator[daemon]' on the accelerator's host.",
         ) from error
     return engine
+
+
+def compiling(
+    engine: Engine,
+    watched: Callable[[bytes], AbstractContextManager[None]],
+    uncompiled: frozenset[bytes] = frozenset(),
+) -> Engine:
+    """The engine with a compiling one behind it; itself where none is installed for it.
+
+    Args:
+        engine: what `open_engine` gave.
+        watched: where a graph is at work while it is compiled, by its id.
+        uncompiled: ids of graphs that are never compiled.
+    """
+    compiler = importlib.import_module("accel_daemon.engines.openvino_model")
+    if not engine.version.startswith("tensorflow ") or compiler.installed_version() is None:
+        return engine
+    module = importlib.import_module("accel_daemon.engines.compiled_graph")
+    behind: Engine = module.CompilingEngine(engine, watched, uncompiled)
+    return behind

@@ -7,7 +7,7 @@ fetched by name, and variables of equal names in different models never meet.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.client import pywrap_tf_session as tf_session
 
 from accel_daemon.engines import (
+    compiled_rules,
     tensorflow_cost,
     tensorflow_flat,
+    tensorflow_frozen,
     tensorflow_import,
     tensorflow_restore,
     tensorflow_state,
@@ -163,13 +165,20 @@ def _signature_tensors(meta_graph: Any, key: str) -> tuple[dict[str, str], dict[
 class TensorFlowGraph:
     """One graph with a fixed set of named feeds and fetches."""
 
+    executed_by = tensorflow_import.VERSION
+
     def __init__(
         self, session: Any, feeds: Mapping[str, str], fetches: Mapping[str, str], graph_def: Any
     ) -> None:
         self._session = session
         self._outputs: dict[str, Any] = {}
-        self.feeds = {alias: self._spec(alias, name) for alias, name in feeds.items()}
-        self.fetches = {alias: self._spec(alias, name) for alias, name in fetches.items()}
+        self._reads: Mapping[str, Any] = {}
+        self.feeds: Mapping[str, TensorSpec] = {
+            alias: self._spec(alias, name) for alias, name in feeds.items()
+        }
+        self.fetches: Mapping[str, TensorSpec] = {
+            alias: self._spec(alias, name) for alias, name in fetches.items()
+        }
         self.repeatable = tensorflow_state.is_repeatable(graph_def, fetches.values())
         self._definition = tensorflow_flat.without_large_constants(graph_def, fetches.values())
         # The graph is complete; Session.run would check that again at every call.
@@ -188,15 +197,45 @@ class TensorFlowGraph:
 
     def run(self, feeds: Mapping[str, Array], timeout: float | None) -> dict[str, Array]:
         """See `Graph.run`."""
-        values = {self._fed(alias).tensor: self._convert(alias, v) for alias, v in feeds.items()}
+        values = {self.feeds[alias].tensor: v for alias, v in self.convert(feeds).items()}
         fetched = list(dict.fromkeys(s.tensor for s in self.fetches.values()))
         # TensorFlow refuses to fetch what is fed; the answer is the fed value.
         wanted = [tensor for tensor in fetched if tensor not in values]
         results = dict(zip(wanted, self._call(values, wanted, timeout), strict=True))
         return {
-            alias: _as_array(results.get(spec.tensor, values.get(spec.tensor)), spec.dtype)
+            alias: self.as_fetched(alias, results.get(spec.tensor, values.get(spec.tensor)))
             for alias, spec in self.fetches.items()
         }
+
+    def convert(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Feeds of the dtypes that the graph has.
+
+        Raises:
+            FeedError: see `Graph.run`.
+        """
+        return {self._fed(alias).name: self._convert(alias, v) for alias, v in feeds.items()}
+
+    def as_fetched(self, alias: str, value: Any) -> Array:
+        """What an engine answered, as an array of the fetch's dtype."""
+        return _as_array(value, self.fetches[alias].dtype)
+
+    def is_freezable(self) -> bool:
+        """Whether `frozen` may succeed."""
+        kinds = {spec.dtype for spec in self.feeds.values()}
+        return self.repeatable and bool(kinds) and kinds <= compiled_rules.FED_TYPES
+
+    def keep_reads(self) -> None:
+        """Make `frozen` possible; before the first run."""
+        self._reads = tensorflow_frozen.add_reads(self._session.graph)
+        self._session._extend_graph()
+
+    def frozen(self, feeds: Mapping[str, Fed], fetches: Sequence[str]) -> Any:
+        """The GraphDef that computes fetches from feeds, all by the names of tensors.
+
+        Raises:
+            NotFrozenError: there is none.
+        """
+        return tensorflow_frozen.freeze(self._session, self._reads, feeds, fetches)
 
     def _fed(self, alias: str) -> TensorSpec:
         if alias not in self.feeds:

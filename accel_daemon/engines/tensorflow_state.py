@@ -39,9 +39,7 @@ def is_repeatable(graph_def: Any, fetches: Iterable[str]) -> bool:
         graph_def: a GraphDef.
         fetches: tensor names, for instance "scores:0".
     """
-    functions = {f.signature.name: f for f in graph_def.library.function}
-    ops = _reached_ops(graph_def, fetches, functions)
-    return not any(_changes_state(op) for op in ops)
+    return not any(_changes_state(op) for op in reached_ops(graph_def, fetches))
 
 
 def _changes_state(op: str) -> bool:
@@ -56,7 +54,14 @@ def _changes_state(op: str) -> bool:
     )
 
 
-def _reached_ops(graph_def: Any, fetches: Iterable[str], functions: Any) -> Iterator[str]:
+def reached_ops(graph_def: Any, fetches: Iterable[str]) -> Iterator[str]:
+    """The ops that fetches reach, functions included, and those that only have to run before.
+
+    Args:
+        graph_def: a GraphDef.
+        fetches: tensor names, for instance "scores:0".
+    """
+    functions = {f.signature.name: f for f in graph_def.library.function}
     nodes = {node.name: node for node in graph_def.node}
     waiting = [_node_name(fetch) for fetch in fetches]
     seen: set[str] = set()

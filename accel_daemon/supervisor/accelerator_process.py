@@ -471,6 +471,8 @@ class AcceleratorProcess:
             run_seconds=place.spec.run_seconds,
             memory_bytes=place.spec.memory_bytes,
             quarantined=self.quarantined(),
+            compiled=place.spec.compiled,
+            uncompiled=self.strikes.suspected(self.tenancy.principal, self._clock()),
             clock_anchor=self._trust.clock.anchor,
         )
 

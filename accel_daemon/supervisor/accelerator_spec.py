@@ -16,8 +16,9 @@ from accel_protocol.errors import ConfigurationError
 
 ENGINES = ("tensorflow", "onnx", "mxnet")
 DEFAULT_ENGINE = "tensorflow"
-_OPTIONS = ("engine", "python", "pace", "memory")
+_OPTIONS = ("engine", "python", "pace", "memory", "compile")
 _PACES = ("on", "off")
+_COMPILES = ("auto", "off")
 _SIZE = re.compile(r"([0-9]{1,9})(MiB|GiB)", re.ASCII)
 _UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
 _LEAST_MEMORY = (
@@ -37,6 +38,7 @@ class AcceleratorSpec:
         allowed_ops: ops admitted beside those that always are, each with the operator's reason.
         load_seconds, run_seconds: how long loading a graph, or one run, may take.
         memory_bytes: what its process may take for itself; None for what the machine has.
+        compiled: whether graphs are compiled where a compiling engine is installed.
     """
 
     type: str = HOST_TYPE
@@ -47,6 +49,7 @@ class AcceleratorSpec:
     load_seconds: float = 300.0
     run_seconds: float = 600.0
     memory_bytes: int | None = None
+    compiled: bool = True
 
 
 def parse_accelerator(text: str) -> AcceleratorSpec:
@@ -68,6 +71,8 @@ def parse_accelerator(text: str) -> AcceleratorSpec:
         spec = replace(spec, paced=_read_pace(chosen["pace"], accelerator_type))
     if "memory" in chosen:
         spec = replace(spec, memory_bytes=_read_memory(chosen["memory"], accelerator_type))
+    if "compile" in chosen:
+        spec = replace(spec, compiled=_read_compile(chosen["compile"], accelerator_type))
     return spec
 
 
@@ -78,7 +83,7 @@ def _read_options(options: list[str]) -> Mapping[str, str]:
         if name not in _OPTIONS or not equals or not value:
             raise _invalid(
                 f"{option[:40]!r} is no option of an accelerator",
-                ("engine=E", "python=PATH", "pace=on", "memory=SIZE"),
+                ("engine=E", "python=PATH", "pace=on", "memory=SIZE", "compile=off"),
             )
         if name in chosen:
             raise _invalid(f"The option {name} is given twice", _OPTIONS)
@@ -115,6 +120,17 @@ def _read_memory(text: str, accelerator_type: str) -> int:
             f"{text[:40]!r} is no size of memory", ("1GiB", "1536MiB", "any larger size")
         )
     return count
+
+
+def _read_compile(choice: str, accelerator_type: str) -> bool:
+    if choice not in _COMPILES:
+        raise _invalid(f"There is no way to compile {choice[:40]!r}", _COMPILES)
+    if choice == "auto" and accelerator_type != HOST_TYPE:
+        raise ConfigurationError(
+            f"The type {accelerator_type} is emulated, and graphs are not compiled there.",
+            remedy=f"Use the type {HOST_TYPE}, or leave out compile=auto.",
+        )
+    return choice == "auto"
 
 
 def _find_interpreter(path: str) -> str:

@@ -61,6 +61,11 @@ class Strikes:
             if who == principal and count.number >= MOST_STRIKES
         }
 
+    def suspected(self, principal: str | None, now: float) -> list[str]:
+        """The hexadecimal ids of a principal's graphs that were there when a process came down."""
+        self._forget(now)
+        return [graph_id.hex() for who, graph_id in self._counts if who == principal]
+
     def _forget(self, now: float) -> None:
         self._counts = {
             key: one for key, one in self._counts.items() if now - one.last < FORGET_SECONDS

@@ -32,7 +32,11 @@ _FAULTS = frozenset(
         signal.SIGTRAP,
     }
 )
-_WORDS: Mapping[str, str] = {"load": "loading it", "run": "running it"}
+_WORDS: Mapping[str, str] = {
+    "load": "loading it",
+    "run": "running it",
+    "compile": "compiling it",
+}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class GraphCount:
-    """One loaded graph's counts so far; queue and compute are sums over its runs, in seconds."""
+    """One loaded graph's counts so far; queue and compute are sums over its runs, in seconds.
+
+    `engine` is what executes it now.
+    """
 
     graph_id: str
     memory_bytes: int
@@ -16,6 +19,7 @@ class GraphCount:
     failed_runs: int
     queue: float
     compute: float
+    engine: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class GraphActivity:
     runs_per_second: float | None
     queue: float | None
     compute: float | None
+    engine: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,7 @@ def _graph_count(graph: Any) -> GraphCount:
         failed_runs=graph.failed_runs,
         queue=graph.queue_us / 1e6,
         compute=graph.compute_us / 1e6,
+        engine=graph.engine,
     )
 
 
@@ -148,6 +154,7 @@ def _graph_activity(
         runs_per_second=_rate(before.runs if before else 0, after.runs, elapsed),
         queue=(after.queue - (base.queue if base else 0.0)) / runs if runs else None,
         compute=(after.compute - (base.compute if base else 0.0)) / runs if runs else None,
+        engine=after.engine,
     )
 
 

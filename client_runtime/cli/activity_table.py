@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from client_runtime.cli.activity import Activity, GraphActivity, Sample
 from client_runtime.cli.quantities import bytes_text, seconds_text, three_digits, uptime_text
 
-_HEADINGS = ("GRAPH", "MEMORY", "RUNS", "RUNS/S", "QUEUE", "COMPUTE", "ERRORS")
+_HEADINGS = ("GRAPH", "MEMORY", "RUNS", "RUNS/S", "QUEUE", "COMPUTE", "ERRORS", "ENGINE")
 _GRAPH_CHARACTERS = 12
 _UNKNOWN = "-"
 
@@ -92,7 +92,8 @@ def _graph_lines(graphs: Sequence[GraphActivity]) -> list[str]:
     rows = [_HEADINGS, *(_graph_cells(graph) for graph in ranked)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     return [
-        "   " + "  ".join([f"{row[0]:<{widths[0]}}", *map(str.rjust, row[1:], widths[1:])])
+        "   "
+        + "  ".join([f"{row[0]:<{widths[0]}}", *map(str.rjust, row[1:-1], widths[1:]), row[-1]])
         for row in rows
     ]
 
@@ -106,6 +107,7 @@ def _graph_cells(graph: GraphActivity) -> tuple[str, ...]:
         _UNKNOWN if graph.queue is None else seconds_text(graph.queue),
         _UNKNOWN if graph.compute is None else seconds_text(graph.compute),
         str(graph.failed_runs),
+        printable(graph.engine or _UNKNOWN),
     )
 
 
@@ -151,4 +153,5 @@ def _graph_document(graph: GraphActivity) -> dict[str, object]:
         "runs_per_second": graph.runs_per_second,
         "queue_ms": None if graph.queue is None else graph.queue * 1e3,
         "compute_ms": None if graph.compute is None else graph.compute * 1e3,
+        "engine": graph.engine,
     }

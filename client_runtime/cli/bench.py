@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,6 +130,7 @@ def run(choice: ModelChoice, plan: Plan) -> Result:
         if not note:
             sides["local"] = _open_local(choice, arrays, stack)
         callers = {name: side.call for name, side in sides.items()}
+        before = attachment.list().graphs
         measured = measure(callers, plan.runs, plan.warmup, plan.concurrency)
         return _result(
             _Setting(
@@ -140,6 +141,7 @@ def run(choice: ModelChoice, plan: Plan) -> Result:
                 predictor.uploaded_bytes,
                 rows_of(arrays.values()),
                 note,
+                executing(before, attachment.list().graphs),
             ),
             {name: _feed_facts(array, name in made_up) for name, array in arrays.items()},
             sides,
@@ -212,6 +214,14 @@ class _Setting:
     uploaded_bytes: int
     rows: int
     note: str
+    engine: str
+
+
+def executing(before: Iterable[Any], after: Iterable[Any]) -> str:
+    """What executes the graph that ran most in between, told from two lists of GraphStatus."""
+    earlier = {one.graph_id: one.runs for one in before}
+    ran = [(one.runs - earlier.get(one.graph_id, 0), one.engine) for one in after]
+    return max(ran, default=(0, ""))[1]
 
 
 def _result(
@@ -235,7 +245,7 @@ def _result(
     return Result(
         model=setting.choice.model,
         accelerator=f"{capabilities.accelerator_id} ({capabilities.accelerator_type})",
-        engine=", ".join(capabilities.engines),
+        engine=setting.engine or ", ".join(capabilities.engines),
         runs=setting.plan.runs,
         concurrency=setting.plan.concurrency,
         batch=setting.rows,

@@ -50,6 +50,7 @@ class LargeGraph:
 
     engine: LargeEngine
     repeatable: bool = True
+    executed_by: str = "large 1"
     feeds: Mapping[str, TensorSpec] = field(default_factory=lambda: {"x": SPEC})
     fetches: Mapping[str, TensorSpec] = field(default_factory=lambda: {"y": SPEC})
 

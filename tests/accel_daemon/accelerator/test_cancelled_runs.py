@@ -32,6 +32,7 @@ class StubbornGraph:
 
     let_go: threading.Event = field(default_factory=threading.Event)
     repeatable: bool = True
+    executed_by: str = "stubborn 1"
     feeds: Mapping[str, TensorSpec] = field(default_factory=dict)
     fetches: Mapping[str, TensorSpec] = field(default_factory=dict)
 

@@ -35,6 +35,7 @@ class StillGraph:
 
     told: Cost | None
     repeatable: bool = True
+    executed_by: str = "still 1"
     closed: bool = False
     closes: threading.Event | None = None
     feeds: Mapping[str, TensorSpec] = field(default_factory=lambda: {"x": SPEC})

@@ -40,6 +40,13 @@ def test_memory_may_be_bounded(size: str, expected: int) -> None:
     assert parse_accelerator("host").memory_bytes is None
 
 
+def test_compiling_can_be_switched_off() -> None:
+    """It is on where the extra is installed; `auto` says the same."""
+    assert not parse_accelerator("host,compile=off").compiled
+    assert parse_accelerator("host,compile=auto") == parse_accelerator("host")
+    assert parse_accelerator("host").compiled
+
+
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
@@ -60,6 +67,8 @@ def test_memory_may_be_bounded(size: str, expected: int) -> None:
         ("host,memory=-4GiB", "1GiB"),
         ("host,memory=\u0664GiB", "1GiB"),
         ("eia2.large,memory=4GiB", "the type host"),
+        ("host,compile=on", "auto, off"),
+        ("eia2.large,compile=auto", "the type host"),
         ("host,python=/nowhere/python", "elastic-accelerator is installed"),
     ],
 )

@@ -37,6 +37,15 @@ def test_a_crash_alone_after_one_in_company_is_one_strike() -> None:
     assert strikes.quarantined(A, 2.0) == {GRAPH.hex(): "crash"}
 
 
+def test_whoever_was_there_is_suspected() -> None:
+    """For its own principal, and not for ever: such graphs are not compiled."""
+    strikes = Strikes()
+    strikes.strike(A, {GRAPH: "crash", OTHER: "crash"}, 0.0)
+    assert strikes.suspected(A, 1.0) == [GRAPH.hex(), OTHER.hex()]
+    assert strikes.suspected(B, 1.0) == []
+    assert strikes.suspected(A, FORGET_SECONDS + 1) == []
+
+
 def test_what_is_certain_strikes_all() -> None:
     """Several graphs may each be late."""
     strikes = Strikes()

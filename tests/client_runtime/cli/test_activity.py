@@ -139,3 +139,10 @@ def test_older_accelerators_tell_less() -> None:
     sample = read_sample(0.0, None, pb.GetCapabilitiesResponse(), pb.ListResponse())
 
     assert (sample.memory_bytes, sample.uptime, sample.streams) == (None, None, None)
+
+
+def test_what_executes_a_graph_is_what_does_so_now() -> None:
+    """A compiled engine may have taken over since the earlier look."""
+    before = replace(SAMPLE, graphs=(replace(GRAPH, engine="tensorflow 2"),))
+    after = replace(SAMPLE, graphs=(replace(GRAPH, engine="openvino 1 (2.0 x)"),))
+    assert [one.engine for one in between(before, after).graphs] == ["openvino 1 (2.0 x)"]

@@ -24,7 +24,7 @@ SAMPLE = Sample(
     uploaded_bytes=1 << 20,
     graphs=(),
 )
-BUSY = GraphActivity("ab" * 32, 60 << 20, 1200, 2, 12.5, 0.0001, 0.0352)
+BUSY = GraphActivity("ab" * 32, 60 << 20, 1200, 2, 12.5, 0.0001, 0.0352, "openvino 1 (2.1 x)")
 IDLE = GraphActivity("cd" * 32, 5 << 20, 0, 0, None, None, None)
 ACTIVITY = Activity(SAMPLE, 12.5, (IDLE, BUSY))
 OTHER = Unwatched("eia-0", "eia2.medium", 0, "Ok; --accelerator looks into it")
@@ -40,9 +40,9 @@ def test_text() -> None:
         "1  eia-1  host  tensorflow 2.21.0  sandbox none",
         "   up 1 h 03 min   process 800 MiB   graphs 2, 65.0 MiB   streams 3   "
         "runs 1204 (12.5/s)   errors 2   uploaded 1.00 MiB",
-        "   GRAPH           MEMORY  RUNS  RUNS/S    QUEUE  COMPUTE  ERRORS",
-        "   abababababab  60.0 MiB  1200    12.5  0.10 ms  35.2 ms       2",
-        "   cdcdcdcdcdcd  5.00 MiB     0       -        -        -       0",
+        "   GRAPH           MEMORY  RUNS  RUNS/S    QUEUE  COMPUTE  ERRORS  ENGINE",
+        "   abababababab  60.0 MiB  1200    12.5  0.10 ms  35.2 ms       2  openvino 1 (2.1 x)",
+        "   cdcdcdcdcdcd  5.00 MiB     0       -        -        -       0  -",
     ]
 
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from accel_protocol.v1 import accelerator_pb2 as pb
+from client_runtime.cli.bench import executing
 from client_runtime.cli.bench_report import (
     Emulated,
     FeedFacts,
@@ -103,3 +105,14 @@ def test_json_has_only_what_every_reader_knows() -> None:
     assert json.loads(as_json(endless))["differences"]["y"] == {"absolute": None, "relative": None}
     assert json.loads(as_json(REMOTE_ONLY))["local"] is None
     assert json.loads(as_json(REMOTE_ONLY))["differences"] is None
+
+
+def test_what_executed_the_calls_is_told_by_what_ran() -> None:
+    """Other graphs on the accelerator are somebody else's."""
+    before = [pb.GraphStatus(graph_id=b"a", runs=9), pb.GraphStatus(graph_id=b"b", runs=1)]
+    after = [
+        pb.GraphStatus(graph_id=b"a", runs=9, engine="tensorflow 2"),
+        pb.GraphStatus(graph_id=b"b", runs=5, engine="openvino 1 (2.0 x)"),
+    ]
+    assert executing(before, after) == "openvino 1 (2.0 x)"
+    assert executing([], []) == ""

@@ -1,0 +1,68 @@
+"""Whether a compiled graph answers in TensorFlow's place, told from a trial of both. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from accel_protocol.tensors import Array
+
+RELATIVE = 1e-4
+"""How far a float may be from TensorFlow's, of its own size."""
+ABSOLUTE = 1e-5
+"""How far beside that, of the size of the tensor's largest element: zero has none of its own."""
+LEAST_GAIN = 1.1
+"""How many times faster it has to be: what is gained by less is noise, and costs memory."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was measured, in seconds: runs of both engines in turn, with equal feeds."""
+
+    tensorflow: list[float]
+    compiled: list[float]
+
+    @property
+    def gain(self) -> float:
+        """How many times faster the compiled graph is."""
+        return median(self.tensorflow) / max(median(self.compiled), 1e-9)
+
+
+def why_slow(trial: Trial) -> str | None:
+    """Why its speed does not make up for a compiled graph; None where it does."""
+    if trial.gain >= LEAST_GAIN:
+        return None
+    return f"it is {trial.gain:.1f} x as fast, and {LEAST_GAIN} x would be needed"
+
+
+def why_different(wanted: Mapping[str, Array], got: Mapping[str, Array]) -> str | None:
+    """How answers differ by more than rounding does; None where they are as good as equal.
+
+    Args:
+        wanted: what TensorFlow answered, by alias.
+        got: what the compiled graph answered to the same feeds.
+    """
+    if wanted.keys() != got.keys():
+        return "it answers with other tensors"
+    for alias, value in wanted.items():
+        if got[alias].shape != value.shape or got[alias].dtype != value.dtype:
+            return f"{alias} has another shape or element type"
+        if not _is_close(value, got[alias]):
+            return f"{alias} differs by more than rounding"
+    return None
+
+
+def _is_close(wanted: Array, got: Array) -> bool:
+    if wanted.dtype.kind != "f":
+        return bool(np.array_equal(wanted, got))
+    finite = np.isfinite(wanted)
+    if not np.array_equal(wanted[~finite], got[~finite], equal_nan=True):
+        return False
+    a, b = wanted[finite].astype(np.float64), got[finite].astype(np.float64)
+    if not a.size:
+        return True
+    allowed = RELATIVE * np.abs(a) + ABSOLUTE * np.abs(a).max()
+    return bool(np.all(np.abs(a - b) <= allowed))
