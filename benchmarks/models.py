@@ -54,11 +54,10 @@ def _application(name: str) -> Callable[[Path], None]:
 
         keras.utils.set_random_seed(1)
         network = getattr(keras.applications, name)(weights=None)
-        archive = keras.export.ExportArchive()
-        archive.track(network)
-        spec = tf.TensorSpec([None, *WORKS["mobilenet"].shape[1:]], tf.float32, name="x")
-        archive.add_endpoint("serve", lambda x: {"y": network(x)}, input_signature=[spec])
-        archive.write_out(str(folder), verbose=False)
+        module = tf.Module()
+        module.weights = [variable.value for variable in network.variables]
+        shape = [None, *WORKS["mobilenet"].shape[1:]]
+        _saved(folder, module, lambda x: {"y": network(x)}, shape)
 
     return make
 

@@ -9,21 +9,26 @@ from typing import Any
 from benchmarks.interleaving import Summary, pooled, summary
 from benchmarks.targets import Group, Judged
 
+_PARTS = ("total", "serialize", "wire", "queue", "compute", "parse")
 
-def as_text(judged: Sequence[Judged], groups: Mapping[str, Group]) -> str:
-    """Two Markdown tables: the promises, then every contestant's own figures."""
+
+def as_text(judged: Sequence[Judged], groups: Mapping[str, Group], costs: Mapping[str, Any]) -> str:
+    """Markdown tables: the promises, every contestant's own figures, and what our calls cost."""
     promises = [["row", "work", "against", "target", "measured (p10–p90)", "verdict"]]
     promises += [_promise(one) for one in judged]
     figures = [["measurement", "contestant", "median", "p10", "p90", "values"]]
     for name, group in groups.items():
         figures += [_figure(name, who, group) for who in (*group.measured, *group.absent)]
-    return "\n".join([*_markdown(promises), "", *_markdown(figures)]) + "\n"
+    spent = [["call", *_PARTS, "bytes in", "sent", "received", "held at most"]]
+    spent += [_cost(work, cost) for work, cost in costs.items()]
+    tables = (promises, figures, spent) if costs else (promises, figures)
+    return "\n\n".join("\n".join(_markdown(one)) for one in tables) + "\n"
 
 
 def as_document(
     judged: Sequence[Judged],
     groups: Mapping[str, Group],
-    counts: Mapping[str, Any],
+    costs: Mapping[str, Any],
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Everything, for JSON."""
@@ -31,7 +36,7 @@ def as_document(
         "machine": dict(facts),
         "rows": [_row_document(one) for one in judged],
         "groups": {name: _group_document(group) for name, group in groups.items()},
-        "counts": dict(counts),
+        "costs": dict(costs),
     }
 
 
@@ -68,6 +73,13 @@ def _figure(name: str, who: str, group: Group) -> list[str]:
     found = summary(pooled(group.measured[who]))
     values = (quantity(one, group.unit) for one in (found.median, found.p10, found.p90))
     return [name, who, *values, str(found.count)]
+
+
+def _cost(work: str, cost: Mapping[str, Any]) -> list[str]:
+    counts = cost["counts"]
+    times = (quantity(summary(cost["split"][part]).median, "s") for part in _PARTS)
+    sizes = (f"{counts[name]:.0f}" for name in ("payload", "sent", "received", "held"))
+    return [work, *times, *sizes]
 
 
 def _markdown(cells: Sequence[Sequence[str]]) -> list[str]:

@@ -61,7 +61,7 @@ def test_table_says_target_ratio_and_verdict() -> None:
     """One line has everything that was promised and found."""
     groups = group(4.0, x=1.0, y=1.0)
 
-    text = " ".join(table.as_text([judge(ROW, groups)], groups).split())
+    text = " ".join(table.as_text([judge(ROW, groups)], groups, {}).split())
 
     assert "| a-row | work | others | ≤ 1.5 × | 2.00 × (2.00–2.00) | missed |" in text
 
