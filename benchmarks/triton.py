@@ -61,7 +61,13 @@ class Triton:
         libraries = ":".join(map(str, folders))
         return subprocess.Popen(
             [str(home / "bin" / "tritonserver"), *self._options(home, repository)],
-            env={**os.environ, "LD_LIBRARY_PATH": libraries, "PYTHONPATH": str(packages)},
+            env={
+                **os.environ,
+                # The backend takes the packages of the first Python that it finds.
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "LD_LIBRARY_PATH": libraries,
+                "PYTHONPATH": str(packages),
+            },
             stdin=subprocess.DEVNULL,
             preexec_fn=lambda: ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL),
         )
@@ -80,8 +86,19 @@ class Triton:
             "--grpc-use-ssl=true",
             f"--grpc-server-cert={self._certificates / 'server.pem'}",
             f"--grpc-server-key={self._certificates / 'server.key'}",
+            "--exit-timeout-secs=5",
             f"--grpc-restricted-protocol={protected}:{_KEY_HEADER}={self._key}",
         ]
+
+    def close(self) -> None:
+        """End the server, which ends the models' processes, and remove its files."""
+        self._server.terminate()
+        try:
+            self._server.wait(10)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _client(self) -> Any:
         import tritonclient.grpc as client

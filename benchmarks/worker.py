@@ -37,6 +37,10 @@ class Orders:
         own = getattr(self, f"do_{do}", None)
         return (own or getattr(self._contestant, f"do_{do}"))(**given)
 
+    def close(self) -> None:
+        """End what the contestant started, where it does not end by itself."""
+        getattr(self._contestant, "close", lambda: None)()
+
     def do_calls(self, work: str, way: str, count: int) -> list[float]:
         """The seconds of each of so many calls, one after the other."""
         (call,) = self._ready(work, way, 1)
@@ -91,6 +95,8 @@ def main(name: str, settings: str) -> None:
             text = str(error).strip().splitlines() or [""]
             answer = {"error": f"{type(error).__name__}: {text[0]}"}
         answers.write(json.dumps(answer) + "\n")
+    if orders is not None:
+        orders.close()
     os._exit(0)  # servers of the contestant's own threads may not want to end
 
 
