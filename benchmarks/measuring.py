@@ -125,7 +125,7 @@ def memory(field: Field, work: str, cycles: int) -> Group:
     field.make_models([WORKS[work].model])
     group = Group("bytes")
     try:
-        resident = field.tell("ours", "memory", work=work, cycles=cycles, seconds=900.0)
+        resident = field.tell("ours", "memory", work=work, cycles=cycles, within=900.0)
     except WorkerError as error:
         return Group("bytes", absent={"ours": str(error)})
     group.measured["after-a-tenth"] = [[float(resident[cycles // 10 - 1])]]

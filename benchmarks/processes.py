@@ -51,18 +51,18 @@ class Worker:
         self._process: subprocess.Popen[str] | None = None
         self._broken = ""
 
-    def tell(self, do: str, seconds: float = 300.0, **given: Any) -> Any:
+    def tell(self, do: str, within: float = 300.0, **given: Any) -> Any:
         """Give an order and wait for its answer.
 
         Raises:
-            WorkerError: it failed, or took longer than `seconds`; then all later orders fail, too.
+            WorkerError: it failed, or took longer than `within` seconds; then all later orders fail, too.
         """
         if self._broken:
             raise WorkerError(self._broken)
         process = self._started()
         assert process.stdin is not None
         assert process.stdout is not None
-        overdue = threading.Timer(seconds, process.kill)
+        overdue = threading.Timer(within, process.kill)
         overdue.start()
         try:
             process.stdin.write(json.dumps({"do": do, **given}) + "\n")
