@@ -55,7 +55,7 @@ class Worker:
         """Give an order and wait for its answer.
 
         Raises:
-            WorkerError: it failed, or took longer than `within` seconds; then all later orders fail, too.
+            WorkerError: it failed, or took longer than `within` seconds, which ends it for good.
         """
         if self._broken:
             raise WorkerError(self._broken)
