@@ -111,12 +111,13 @@ def open_field(triton_python: str | None) -> Iterator[Field]:
 def _workers(folder: Path, certificates: Path, home: Path, python: str) -> dict[str, Worker]:
     models, log = {"models": str(folder / "models")}, folder / "workers.log"
     secured = {"certificates": str(certificates)}
+    peer = {**models, **secured, "folder": str(folder / "triton")}
     return {
         "floors": Worker("benchmarks.floors:Floors", secured, log),
         "tensorflow": Worker("benchmarks.local_tensorflow:LocalTensorflow", models, log),
         "ours": Worker("benchmarks.ours:Ours", models, log, home),
         "grpc-session": Worker("benchmarks.grpc_session:GrpcSession", models, log),
-        "triton": Worker("benchmarks.triton:Triton", {**models, **secured}, log, None, python),
+        "triton": Worker("benchmarks.triton:Triton", peer, log, None, python),
     }
 
 

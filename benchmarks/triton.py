@@ -19,7 +19,6 @@ import socket
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -40,12 +39,14 @@ class Triton:
     Args:
         models: folder of the SavedModels.
         certificates: folder of the server's certificate and key, and of the authority's.
+        folder: where the server has what it needs; made here, removed by whoever gave it.
     """
 
-    def __init__(self, models: str, certificates: str) -> None:
+    def __init__(self, models: str, certificates: str, folder: str) -> None:
         self._models, self._certificates = Path(models), Path(certificates)
         self._key, self._port = secrets.token_hex(16), _free_port()
-        self._folder = Path(tempfile.mkdtemp(prefix="triton-"))
+        self._folder = Path(folder)
+        (self._folder / "tmp").mkdir(parents=True)
         self._loaded: set[str] = set()
         self._server = self._start()
         self._wait()
@@ -65,6 +66,7 @@ class Triton:
                 **os.environ,
                 # The backend takes the packages of the first Python that it finds.
                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "TMPDIR": str(self._folder / "tmp"),
                 "LD_LIBRARY_PATH": libraries,
                 "PYTHONPATH": str(packages),
             },
@@ -91,14 +93,13 @@ class Triton:
         ]
 
     def close(self) -> None:
-        """End the server, which ends the models' processes, and remove its files."""
+        """End the server, which ends the models' processes."""
         self._server.terminate()
         try:
             self._server.wait(10)
         except subprocess.TimeoutExpired:
             self._server.kill()
             self._server.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _client(self) -> Any:
         import tritonclient.grpc as client
