@@ -23,10 +23,17 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_warm_up_does_not_count() -> None:
-    """The first turn of each is not among its values."""
-    group = take_turns("s", {"a": lambda number: [float(number)]}, 3)
+    """The first turn of each is not among its values, and is told apart by its number."""
+    turns: list[int] = []
 
-    assert group.measured == {"a": [[0.0], [1.0], [2.0]]}
+    def turn(number: int) -> list[float]:
+        turns.append(number)
+        return [float(len(turns))]
+
+    group = take_turns("s", {"a": turn}, 3)
+
+    assert turns == [-1, 0, 1, 2]
+    assert group.measured == {"a": [[2.0], [3.0], [4.0]]}
 
 
 def test_contestant_that_fails_later_is_absent_and_the_others_go_on() -> None:
