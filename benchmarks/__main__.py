@@ -30,7 +30,10 @@ def main() -> int:
     wanted = plan(rows, everything=not names, rounds=rounds, quick=given.quick)
     facts = machine.facts()
     with open_field(given.triton) as field:
-        groups = {one.group: _measured(field, one) for one in wanted}
+        groups: dict[str, Group] = {}
+        for one in wanted:
+            groups[one.group] = _measured(field, one)
+            _write(given.json, rows, groups, {}, facts)  # a run that is cut off was not for nothing
         costs = _costs(field, {one.work for one in wanted}, 5 if given.quick else 20)
     facts["load_at_the_end"] = machine.facts()["load"]
     _report(given, rows, groups, costs, facts)
@@ -87,14 +90,25 @@ def _report(
 ) -> None:
     judged = [judge(row, groups) for row in rows]
     print(table.as_text(judged, groups, costs))
-    if given.json is not None:
-        document = table.as_document(judged, groups, costs, facts)
-        given.json.write_text(json.dumps(document, indent=1) + "\n")
+    _write(given.json, rows, groups, costs, facts)
     if given.plots is not None:
         if plots.is_possible():
             plots.write(groups, given.plots)
         else:
             print("no pictures: matplotlib is not installed", file=sys.stderr)
+
+
+def _write(
+    path: Path | None,
+    rows: Sequence[Row],
+    groups: dict[str, Group],
+    costs: dict[str, Any],
+    facts: dict[str, Any],
+) -> None:
+    if path is not None:
+        judged = [judge(row, groups) for row in rows]
+        document = table.as_document(judged, groups, costs, facts)
+        path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":
