@@ -32,7 +32,7 @@ from accel_protocol.tensors import Array
 
 MOST_SHAPES = 3
 """For how many sets of shapes one graph is compiled: each holds the weights once more."""
-_TRIED_AT = (2, 32, 512)
+_TRIED_AT = (2, 32, 512, 8192)
 """At which calls with the same shapes; again, because others may have had the processors before."""
 _MOST_COUNTED = 64
 _TRIAL_SECONDS = 2.0
