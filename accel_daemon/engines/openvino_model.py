@@ -7,6 +7,7 @@ converter would tell its maker who uses it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -30,6 +31,7 @@ class NotCompiledError(Exception):
     """OpenVINO cannot compile the graph, or not for these shapes alone."""
 
 
+@functools.cache
 def installed_version() -> str | None:
     """Name and version, told without importing it; None where it is not installed."""
     if importlib.util.find_spec(_PACKAGE) is None:
