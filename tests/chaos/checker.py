@@ -136,29 +136,34 @@ def miscounted(
 ) -> Iterator[Violation]:
     """Invariant 4, second half: a graph that counts its runs tells lost and doubled ones.
 
-    Between two answers, the count grows by one for the later one, and by at most one for each
-    request between them that failed, which may have run or not. It begins anew with another process
-    or Session; and a run that was given up may have cost its graph the Session, because TensorFlow
-    can stop all runs of a Session or none.
+    Between two answers the count grows by one for the later one, and by one for each request that
+    failed before and ran all the same: each of those may, once, and also after later ones. It
+    begins anew with another process or Session; and a run that was given up may have cost its
+    graph the Session, because TensorFlow can stop all runs of a Session or none.
     """
     last: dict[int, tuple[int, float]] = {}
-    failed: Counter[int] = Counter()
+    unknown: Counter[int] = Counter()
+    was_given_up: set[int] = set()
     for one in begun:
         outcome = ended.get(one.number)
         if one.action != "count" or outcome is None:
             continue
         if outcome.outcome != OK:
-            failed[one.client] += 1
+            unknown[one.client] += 1
+            was_given_up.add(one.client)
             continue
         count, at = last.get(one.client, (0, 0.0))
-        value, most = outcome.value or 0, 1 + failed[one.client]
-        goes_on = count < value <= count + most
-        may_begin = most > 1 or _restarted(one.accelerator, at, outcome.at, events)
-        is_anew = 0 < value <= most and may_begin
-        if not goes_on and not is_anew:
-            text = f"{_name(one)} counted {value} after {count} and {most - 1} unknown ones"
-            yield Violation(4, text)
-        last[one.client], failed[one.client] = (value, one.at), 0
+        value = outcome.value or 0
+        restarted = _restarted(one.accelerator, at, outcome.at, events)
+        may_begin = one.client in was_given_up or restarted
+        since = count if value > count or not may_begin else 0
+        late = value - since - 1
+        if not 0 <= late <= unknown[one.client]:
+            text = f"counted {value} after {count} and {unknown[one.client]} unknown ones"
+            yield Violation(4, f"{_name(one)} {text}")
+        unknown[one.client] -= min(max(late, 0), unknown[one.client])
+        last[one.client] = (value, one.at)
+        was_given_up.discard(one.client)
 
 
 def _restarted(accelerator: int, since: float, until: float, events: Iterable[Event]) -> bool:
@@ -191,12 +196,12 @@ def grown(
     Args:
         before: what was used while nobody used it, by name ("daemon descriptors").
         after: the same, later.
-        allowed: by how much each may have grown; by the last word of its name, 0 by default.
+        allowed: by how much each may have grown, by its name or by the last word of it; else 0.
     """
     return [
         Violation(5, f"{name}: {before.get(name, 0):g} before, {value:g} after")
         for name, value in after.items()
-        if value > before.get(name, 0) + allowed.get(name.rsplit(" ", 1)[-1], 0)
+        if value > before.get(name, 0) + allowed.get(name, allowed.get(name.split(" ")[-1], 0))
     ]
 
 

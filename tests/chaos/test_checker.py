@@ -104,6 +104,9 @@ def test_an_outcome_that_is_overdue(took: float, expected: list[int]) -> None:
         ((1, None, 3), []),  # it ran, its answer was lost
         ((1, 3), [4]),  # it ran twice
         ((1, None, 4), [4]),
+        ((1, None, 2, 4), []),  # it ran after the next one
+        ((1, None, 3, 5), [4]),  # it ran before and after it
+        ((1, None, 2, 5), [4]),
         ((7, None, 1), [4]),  # the first answer already was somebody else's
         ((1, 2, 3, 4, None, 1), []),  # who was given up cost the graph its Session
         ((1, 2, 3, 4, None, 3), [4]),  # which counts from there on
@@ -158,7 +161,7 @@ def test_growth() -> None:
     """By the last word of a name; what is new has grown from nothing."""
     before = {"daemon threads": 4.0, "daemon MiB": 60.0}
     after = {"daemon threads": 5.0, "daemon MiB": 90.0, "scratch files": 1.0}
-    found = checker.grown(before, after, {"MiB": 32})
+    found = checker.grown(before, after, {"MiB": 16, "daemon MiB": 32})
     assert [one.text for one in found] == [
         "daemon threads: 4 before, 5 after",
         "scratch files: 0 before, 1 after",
