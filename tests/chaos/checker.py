@@ -13,7 +13,7 @@ And each failure has a reason that a fault explains.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,6 +40,8 @@ DENIALS = frozenset({"INVALID_TICKET", "SIGNATURE_MISMATCH", "TICKET_REVOKED"})
 _RESTARTS = frozenset({"process", "unload", "pressure"})
 # Other ways to say that a graph is not there than MODEL_MISSING.
 _ABSENT = frozenset({"DIGEST_MISMATCH", "DISK_FULL", "INTERNAL", "INVALID_MODEL"})
+# The longest fault, and what stopping takes after it.
+_LATE_SECONDS = 30.0
 _PAUSES = frozenset({"stop", "freeze", "slow-disk"})
 
 
@@ -139,31 +141,29 @@ def miscounted(
     Between two answers the count grows by one for the later one, and by one for each request that
     failed before and ran all the same: each of those may, once, and also after later ones. It
     begins anew with another process or Session; and a run that was given up may have cost its
-    graph the Session, because TensorFlow can stop all runs of a Session or none.
+    graph the Session, because TensorFlow can stop all runs of a Session or none. Who was given up
+    runs, or is stopped, within the time that a process is kept from it at most.
     """
     last: dict[int, tuple[int, float]] = {}
-    unknown: Counter[int] = Counter()
-    was_given_up: set[int] = set()
+    given_up: defaultdict[int, list[float]] = defaultdict(list)
     for one in begun:
         outcome = ended.get(one.number)
         if one.action != "count" or outcome is None:
             continue
         if outcome.outcome != OK:
-            unknown[one.client] += 1
-            was_given_up.add(one.client)
+            given_up[one.client].append(outcome.at)
             continue
         count, at = last.get(one.client, (0, 0.0))
         value = outcome.value or 0
-        restarted = _restarted(one.accelerator, at, outcome.at, events)
-        may_begin = one.client in was_given_up or restarted
+        unknown = [gone for gone in given_up[one.client] if gone > one.at - _LATE_SECONDS]
+        may_begin = bool(unknown) or _restarted(one.accelerator, at, outcome.at, events)
         since = count if value > count or not may_begin else 0
         late = value - since - 1
-        if not 0 <= late <= unknown[one.client]:
-            text = f"counted {value} after {count} and {unknown[one.client]} unknown ones"
+        if not 0 <= late <= len(unknown):
+            text = f"counted {value} after {count} and {len(unknown)} unknown ones"
             yield Violation(4, f"{_name(one)} {text}")
-        unknown[one.client] -= min(max(late, 0), unknown[one.client])
+        given_up[one.client] = unknown[max(late, 0) :]
         last[one.client] = (value, one.at)
-        was_given_up.discard(one.client)
 
 
 def _restarted(accelerator: int, since: float, until: float, events: Iterable[Event]) -> bool:

@@ -120,6 +120,17 @@ def test_counts(outcomes: tuple[Outcome, ...], expected: list[int]) -> None:
     assert counted(*outcomes) == expected
 
 
+def test_what_was_given_up_long_ago_explains_nothing() -> None:
+    """It has run or it never will."""
+    requests = [
+        (begun(1, at=0, action="count"), Ended(1, 0.5, OK, True, 1)),
+        (begun(2, at=1, action="count"), Ended(2, 1.5, "ANSWER_LOST")),
+        (begun(3, at=31, action="count"), Ended(3, 31.4, OK, True, 2)),
+        (begun(4, at=32, action="count"), Ended(4, 32.5, OK, True, 4)),
+    ]
+    assert broken(history(*requests)) == [4]
+
+
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
