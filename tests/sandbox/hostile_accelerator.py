@@ -30,6 +30,7 @@ class HostileGraph:
     """Takes code as `text`, and gives what it made of `answer` as `loud`."""
 
     repeatable = False
+    executed_by = "hostile 1"
 
     def __init__(self) -> None:
         from accel_daemon.engines.engine import TensorSpec
