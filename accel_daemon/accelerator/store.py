@@ -85,6 +85,7 @@ class BundleStore:
         self._arriving: dict[str, int] = {}
         self._promised: dict[str, float] = {}
         self._used: dict[str, float] = {}
+        # Held while a file's upload begins, and while something is removed.
         self._lock = threading.Lock()
         # Held while files are removed and while a graph's files are put together.
         self._room = threading.RLock()
@@ -151,9 +152,9 @@ class BundleStore:
         part, final = self._partial / sha256, self._blobs / sha256
 
         def closed() -> None:
-            self._arriving.pop(sha256, None)
             if self.has(sha256):
-                self.promise(sha256)
+                self.promise(sha256)  # first, so that it is needed at every moment
+            self._arriving.pop(sha256, None)
 
         return BlobUpload(part, final, sha256, size, self._make_room, closed)
 
@@ -179,7 +180,10 @@ class BundleStore:
         with self._room:
             removals = to_remove(self._contents(), wanted_bytes)
             for removal in removals:
-                remove(self._folders, removal)
+                with self._lock:
+                    # Its upload may have begun since it was chosen.
+                    if removal.name not in self._arriving:
+                        remove(self._folders, removal)
                 self._used.pop(removal.name, None)
         return bool(removals)
 
