@@ -27,7 +27,8 @@ from accel_protocol.v1 import accelerator_pb2 as pb
 
 _log = logging.getLogger(__name__)
 Work = Callable[[Visit], Awaitable[None]]
-Plain = Callable[[Tenant, Any], Awaitable[Any]]
+Turn = Callable[[Visit, CallContext, Any], Awaitable[None]]
+Answers = Callable[[Tenant, Any], AsyncIterator[Any]]
 UNREADABLE = object()
 
 
@@ -45,81 +46,67 @@ def _handler(service: AcceleratorService, door: Doorkeeper, method: Method) -> A
     """
     if method.name == HOT_PATH:
         # Messages stay bytes: `frames` reads them without a copy of the payload.
-        return grpc.stream_stream_rpc_method_handler(_run(service, door, method))
-    plain: dict[str, Plain] = {
-        "GetCapabilities": service.get_capabilities,
-        "FindMissing": service.find_missing,
-        "Upload": service.upload,
-        "Unload": service.unload,
-        "List": service.list,
+        return grpc.stream_stream_rpc_method_handler(_handle(service, door, method, _run(service)))
+    turns: dict[str, Turn] = {
+        "GetCapabilities": _asked(service, _single(service.get_capabilities)),
+        "FindMissing": _asked(service, _single(service.find_missing)),
+        "Upload": _upload(service),
+        "Load": _asked(service, service.load),
+        "Unload": _asked(service, _single(service.unload)),
+        "List": _asked(service, _single(service.list)),
     }
-    if method.server_streams:
-        handle = _load(service, door, method)
-    elif method.client_streams:
-        handle = _upload(service, door, method, plain[method.name])
-    else:
-        handle = _plain(service, door, method, plain[method.name])
     codec = (reader(method), method.response.SerializeToString)
+    handle = _handle(service, door, method, turns[method.name])
     return grpc.stream_stream_rpc_method_handler(handle, *codec)
 
 
-def _plain(service: AcceleratorService, door: Doorkeeper, method: Method, answer: Plain) -> Any:
-    async def handle(_: Any, context: Context) -> None:
-        call = CallContext(context, service.limits.idle_call_seconds, door.hang_up)
+def _handle(service: AcceleratorService, door: Doorkeeper, method: Method, turn: Turn) -> Any:
+    """What gRPC calls: a visit, which is refused with a typed error or has its turn."""
 
-        async def work(visit: Visit) -> None:
-            with service.in_progress(visit):
-                request = await call.request()
-                tenant = await service.admitted(visit, _named_graph(request))
-                await call.write(await answer(tenant, readable(request)))
-
-        await refusing(door.visit(method.path, context), call, work)
-
-    return handle
-
-
-def _upload(service: AcceleratorService, door: Doorkeeper, method: Method, answer: Plain) -> Any:
     async def handle(requests: Any, context: Context) -> None:
         call = CallContext(context, service.limits.idle_call_seconds, door.hang_up)
-
-        async def work(visit: Visit) -> None:
-            with service.in_progress(visit):
-                tenant = await service.admitted(visit, None)
-                await call.write(await answer(tenant, readable(requests)))
-
-        await refusing(door.visit(method.path, context), call, work)
+        visit = door.visit(method.path, context)
+        await refusing(visit, call, lambda visit: turn(visit, call, requests))
 
     return handle
 
 
-def _load(service: AcceleratorService, door: Doorkeeper, method: Method) -> Any:
-    async def handle(_: Any, context: Context) -> None:
-        call = CallContext(context, service.limits.idle_call_seconds, door.hang_up)
+def _asked(service: AcceleratorService, answers: Answers) -> Turn:
+    """The turn of a method that takes one request."""
 
-        async def work(visit: Visit) -> None:
-            with service.in_progress(visit):
-                request = await call.request()
-                tenant = await service.admitted(visit, _named_graph(request))
-                async for response in service.load(tenant, readable(request)):
-                    await call.write(response)
+    async def turn(visit: Visit, call: CallContext, _: Any) -> None:
+        with service.in_progress(visit):
+            request = await call.request()
+            tenant = await service.admitted(visit, _named_graph(request))
+            async for response in answers(tenant, readable(request)):
+                await call.write(response)
 
-        await refusing(door.visit(method.path, context), call, work)
-
-    return handle
+    return turn
 
 
-def _run(service: AcceleratorService, door: Doorkeeper, method: Method) -> Any:
-    async def handle(_: Any, context: Context) -> None:
-        call = CallContext(context, service.limits.idle_call_seconds, door.hang_up)
+def _single(answer: Callable[[Tenant, Any], Awaitable[Any]]) -> Answers:
+    async def answers(tenant: Tenant, request: Any) -> AsyncIterator[Any]:
+        yield await answer(tenant, request)
 
-        async def work(visit: Visit) -> None:
-            ticket = await visit.admit()
-            assert ticket is not None
-            await service.run(ticket, call, visit)
+    return answers
 
-        await refusing(door.visit(method.path, context), call, work)
 
-    return handle
+def _upload(service: AcceleratorService) -> Turn:
+    async def turn(visit: Visit, call: CallContext, requests: Any) -> None:
+        with service.in_progress(visit):
+            tenant = await service.admitted(visit, None)
+            await call.write(await service.upload(tenant, readable(requests)))
+
+    return turn
+
+
+def _run(service: AcceleratorService) -> Turn:
+    async def turn(visit: Visit, call: CallContext, _: Any) -> None:
+        ticket = await visit.admit()
+        assert ticket is not None
+        await service.run(ticket, call, visit)
+
+    return turn
 
 
 def reader(method: Method) -> Callable[[bytes], Any]:

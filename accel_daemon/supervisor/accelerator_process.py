@@ -11,22 +11,20 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
 
-from accel_daemon.clock import Clock
 from accel_daemon.faults.board import FaultBoard, Place
-from accel_daemon.home import AcceleratorFolders, make_private_folder
+from accel_daemon.home import make_private_folder
 from accel_daemon.launch_order import AuditedDecision, HolderPolicies, LaunchOrder, Notice, Report
-from accel_daemon.pki.authority import Authority, Leaf
+from accel_daemon.pki.authority import Leaf
 from accel_daemon.sandbox.levels import Level, level_in
 from accel_daemon.supervisor import life_cycle, tenancy
 from accel_daemon.supervisor.accelerator_leaf import is_due, issue_accelerator_leaf
-from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
 from accel_daemon.supervisor.addresses import endpoint
 from accel_daemon.supervisor.lasting_ports import lasting_port
 from accel_daemon.supervisor.launcher import Launcher, RunningProcess
 from accel_daemon.supervisor.life_cycle import Event, State
 from accel_daemon.supervisor.live_revocations import LiveRevocations
+from accel_daemon.supervisor.placement import Placement, Trust
 from accel_daemon.supervisor.process_reports import printable, read_report
 from accel_daemon.supervisor.strikes import Strikes
 from accel_daemon.supervisor.tenancy import Assignment, Granted, NeedsRestart, Tenancy
@@ -45,40 +43,6 @@ FAULTS_SECONDS = 2.0
 # Change without the tenant doing anything, or with its only looking: whoever watches an accelerator
 # does not keep it from others.
 _IDLE_COUNTERS = frozenset({"memory_bytes", "other_calls", "faults_version"})
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Which accelerator it is, and where it listens.
-
-    Attributes:
-        accelerator_id: "eia-" and 32 hexadecimal digits.
-        ordinal: its place on this daemon, from 0.
-        spec: type, engine and interpreter.
-        folders: its store and its scratch folder.
-        listen_host: address to listen on.
-        advertised_host: host that clients are told.
-        port: where to listen; 0 lets the system choose once.
-        sandbox: what its process has to be confined by.
-    """
-
-    accelerator_id: str
-    ordinal: int
-    spec: AcceleratorSpec
-    folders: AcceleratorFolders
-    listen_host: str
-    advertised_host: str
-    port: int = 0
-    sandbox: Level = Level.STRICT
-
-
-@dataclass(frozen=True)
-class Trust:
-    """What every accelerator's process gets its identity, its trust and its time from."""
-
-    authority: Authority = field(repr=False)
-    ticket_public_key_pem: str
-    clock: Clock = field(default_factory=Clock.start)
 
 
 class AcceleratorProcess:

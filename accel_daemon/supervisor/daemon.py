@@ -43,7 +43,7 @@ from accel_daemon.pki.files import load_or_create_authority
 from accel_daemon.sandbox.enter import default_level
 from accel_daemon.sandbox.levels import Level
 from accel_daemon.supervisor.accelerator_leaf import is_due
-from accel_daemon.supervisor.accelerator_process import AcceleratorProcess, Trust
+from accel_daemon.supervisor.accelerator_process import AcceleratorProcess
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
 from accel_daemon.supervisor.addresses import advertised_host, endpoint
 from accel_daemon.supervisor.client_profile import prepare_identities, write_client_profile
@@ -55,6 +55,7 @@ from accel_daemon.supervisor.metadata_service import (
     ready_entries,
     role_of,
 )
+from accel_daemon.supervisor.placement import Trust
 from accel_daemon.supervisor.revocations import removed_keys, removed_roles
 from accel_daemon.supervisor.session_key import load_or_create_session_key
 from accel_protocol.errors import ConfigurationError

@@ -17,9 +17,10 @@ from pathlib import Path
 from accel_daemon.faults.board import FaultBoard
 from accel_daemon.home import Home, make_private_folder, write_private_file
 from accel_daemon.sandbox.levels import Level
-from accel_daemon.supervisor.accelerator_process import AcceleratorProcess, Placement, Trust
+from accel_daemon.supervisor.accelerator_process import AcceleratorProcess
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
 from accel_daemon.supervisor.launcher import Launcher
+from accel_daemon.supervisor.placement import Placement, Trust
 from accel_protocol.errors import ConfigurationError
 
 Selector = str | int | None

@@ -18,10 +18,11 @@ from accel_daemon.clock import Clock
 from accel_daemon.home import AcceleratorFolders
 from accel_daemon.pki.authority import create_authority
 from accel_daemon.supervisor import accelerator_process
-from accel_daemon.supervisor.accelerator_process import AcceleratorProcess, Placement, Trust
+from accel_daemon.supervisor.accelerator_process import AcceleratorProcess
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
 from accel_daemon.supervisor.launcher import LocalLauncher
 from accel_daemon.supervisor.life_cycle import State
+from accel_daemon.supervisor.placement import Placement, Trust
 from accel_daemon.supervisor.tenancy import Granted, NeedsRestart, Occupied
 from accel_protocol.errors import ConfigurationError
 

@@ -12,10 +12,10 @@ import pytest
 
 from accel_daemon.home import Home, make_private_folder
 from accel_daemon.pki.authority import create_authority
-from accel_daemon.supervisor.accelerator_process import Trust
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
 from accel_daemon.supervisor.fleet import Fleet, Listening, build_fleet, remembered_ids
 from accel_daemon.supervisor.launcher import LocalLauncher
+from accel_daemon.supervisor.placement import Trust
 from accel_protocol.errors import ConfigurationError
 
 HOST, LARGE = AcceleratorSpec("host"), AcceleratorSpec("eia2.large")

@@ -37,10 +37,10 @@ from accel_daemon.iam.identification import Caller
 from accel_daemon.iam.replays import SignatureMemory
 from accel_daemon.iam.tickets import TicketSigner
 from accel_daemon.pki.authority import create_authority
-from accel_daemon.supervisor.accelerator_process import Trust
 from accel_daemon.supervisor.accelerator_spec import AcceleratorSpec
 from accel_daemon.supervisor.fleet import Fleet, Listening, build_fleet
 from accel_daemon.supervisor.launcher import LocalLauncher
+from accel_daemon.supervisor.placement import Trust
 from accel_protocol import sigv4
 from accel_protocol.errors import CallError
 from accel_protocol.sigv4 import AccessKey, HttpRequest

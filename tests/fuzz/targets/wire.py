@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from accel_daemon.accelerator.gate import Gate
 from accel_daemon.accelerator.run_stream import CallReceiver, refusal
-from accel_daemon.accelerator.service import AcceleratorService
+from accel_daemon.accelerator.service import AcceleratorService, Tenant
 from accel_daemon.engines.engine import Engine
 from accel_daemon.iam.callers import Principal
 from accel_daemon.iam.tickets import TicketSigner, TicketVerifier
@@ -255,21 +255,7 @@ def service_target(setting: Setting) -> Target:
             Principal(f"p{principal}", "0" * 12), order.accelerator_id, "AKIA" + "A" * 16, 1, 1e9
         )
         ticket = TicketVerifier(signer.public_key_pem(), order.accelerator_id).verify(token, 1e9)
-        tenant = service.tenant_of(ticket)
-        match name:
-            case "GetCapabilities":
-                await service.get_capabilities(tenant, requests[0])
-            case "FindMissing":
-                await service.find_missing(tenant, requests[0])
-            case "Upload":
-                await service.upload(tenant, _each(requests))
-            case "Load":
-                async for _ in service.load(tenant, requests[0]):
-                    pass
-            case "Unload":
-                await service.unload(tenant, requests[0])
-            case _:
-                await service.list(tenant, requests[0])
+        await _asked(service, service.tenant_of(ticket), name, requests)
 
     def check(value: tuple[str, list[bytes], int]) -> None:
         name, messages, principal = value
@@ -285,6 +271,26 @@ def service_target(setting: Setting) -> Target:
             assert {one.name for one in setting.folder.iterdir()} <= {"store"}
 
     return Target(make, check, allowed=(DecodeError,), share=0.1)
+
+
+async def _asked(
+    service: AcceleratorService, tenant: Tenant, name: str, requests: list[Any]
+) -> None:
+    """Let a method answer, and forget the answer."""
+    match name:
+        case "GetCapabilities":
+            await service.get_capabilities(tenant, requests[0])
+        case "FindMissing":
+            await service.find_missing(tenant, requests[0])
+        case "Upload":
+            await service.upload(tenant, _each(requests))
+        case "Load":
+            async for _ in service.load(tenant, requests[0]):
+                pass
+        case "Unload":
+            await service.unload(tenant, requests[0])
+        case _:
+            await service.list(tenant, requests[0])
 
 
 async def _each(requests: list[Any]) -> AsyncIterator[Any]:
