@@ -134,7 +134,7 @@ def _survived(
 
 
 def _bounds() -> Bounds:
-    return Bounds(denial=patience(3), overdue=patience(10), recovery=patience(_RECOVERY_SECONDS))
+    return Bounds(denial=patience(3), overdue=patience(10))
 
 
 def _clients(seed: int, world: World, folder: Path, shared: Path) -> list[Client]:

@@ -52,12 +52,10 @@ class Bounds:
     Attributes:
         denial: from the change of the identities until nobody is served any more.
         overdue: of an outcome, beyond the request's own time-out.
-        recovery: from the last fault's end until everybody is served.
     """
 
     denial: float
     overdue: float
-    recovery: float
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from tests.chaos import checker
 from tests.chaos.checker import Bounds
 from tests.chaos.history import OK, Begun, Ended, Event, History
 
-BOUNDS = Bounds(denial=3, overdue=5, recovery=30)
+BOUNDS = Bounds(denial=3, overdue=5)
 Outcome = str | int | None
 
 
