@@ -97,6 +97,7 @@ def main(name: str, settings: str) -> None:
         answers.write(json.dumps(answer) + "\n")
     if orders is not None:
         orders.close()
+    sys.stdout.flush()  # what libraries printed belongs to the log, and _exit() would drop it
     os._exit(0)  # servers of the contestant's own threads may not want to end
 
 
