@@ -49,6 +49,7 @@ class LaunchOrder:
             process came down, by hexadecimal id.
         clock_anchor: of the supervisor's `Clock`, so that both agree on how old a ticket is.
         memory_bytes: what its process may take for itself; None for what the machine has.
+        lane_port: where lanes listen; 0 lets the system choose, None for no lanes.
     """
 
     accelerator_id: str
@@ -74,6 +75,7 @@ class LaunchOrder:
     uncompiled: list[str] = field(default_factory=list)
     clock_anchor: float | None = None
     memory_bytes: int | None = None
+    lane_port: int | None = None
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""
@@ -201,6 +203,7 @@ class Report:
         kind: "ready" (once), "status" (about once a second while something changes), "failed",
             "audit" (at a bounded rate).
         port: where it listens ("ready").
+        lane_port: where its lanes do; 0 where it has none ("ready").
         counters: fields of `accel.v1.Counters` plus "graphs", "memory_bytes", "streams"
             and "calls" (in progress); where faults are allowed, "faults_version" and "fault_ID".
         message: why it failed, for the operator.
@@ -214,6 +217,7 @@ class Report:
     message: str = ""
     decision: AuditedDecision | None = None
     sandbox: str = ""
+    lane_port: int = 0
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""

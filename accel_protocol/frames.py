@@ -2,8 +2,8 @@
 
 RunRequest and RunResponse share one layout: field 1 the call's id, field 2 the head (RunStart or
 RunResult), field 3 the next bytes of the payload, field 4 an error (answers only). Writing them by
-hand costs one copy of the payload, reading costs none; the bytes are ordinary protobuf, which the
-tests hold against the generated classes.
+hand copies no payload, and reading none; the bytes are ordinary protobuf, which the tests hold
+against the generated classes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,14 @@ from accel_protocol.tensors import Buffer
 
 _CALL_ID, _HEAD, _PAYLOAD, _ERROR = 1, 2, 3, 4
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+# The bytes of one message, in parts.
+Message = Sequence[Buffer]
+
+
+class IncompleteError(Exception):
+    """More of a message is needed to read its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +39,38 @@ class Frame:
 def encode(
     call_id: int, head: bytes | None = None, payload: Sequence[Buffer] = (), error: bytes = b""
 ) -> bytes:
-    """One message; the parts of `payload` are joined, which is the one copy."""
-    parts: list[Buffer] = [b"\x08", _varint(call_id)]
+    """One message in one piece: joining its parts is the one copy of the payload."""
+    return b"".join(encode_parts(call_id, head, payload, error))
+
+
+def encode_parts(
+    call_id: int, head: bytes | None = None, payload: Sequence[Buffer] = (), error: bytes = b""
+) -> Message:
+    """One message, in which the parts of `payload` stand as they are."""
+    start = b"\x08" + _varint(call_id)
     if head is not None:
-        parts += [b"\x12", _varint(len(head)), head]
+        start += b"\x12" + _varint(len(head)) + head
     if payload:
-        parts += [b"\x1a", _varint(sum(map(len, payload))), *payload]
-    if error:
-        parts += [b"\x22", _varint(len(error)), error]
-    return b"".join(parts)
+        start += b"\x1a" + _varint(sum(map(len, payload)))
+    end = [b"\x22" + _varint(len(error)) + error] if error else []
+    return [start, *payload, *end]
 
 
 def split(
     call_id: int, head: bytes, payload: Sequence[Buffer], piece_bytes: int
 ) -> Iterator[bytes]:
     """The messages of one call: one when its payload fits into a piece, else several."""
+    return map(b"".join, split_parts(call_id, head, payload, piece_bytes))
+
+
+def split_parts(
+    call_id: int, head: bytes, payload: Sequence[Buffer], piece_bytes: int
+) -> Iterator[Message]:
+    """`split` without copying the payload."""
     pieces = _pieces(payload, piece_bytes)
-    yield encode(call_id, head, next(pieces, ()))
+    yield encode_parts(call_id, head, next(pieces, ()))
     for piece in pieces:
-        yield encode(call_id, None, piece)
+        yield encode_parts(call_id, None, piece)
 
 
 def _pieces(payload: Sequence[Buffer], piece_bytes: int) -> Iterator[Sequence[Buffer]]:
@@ -77,33 +98,55 @@ def decode(message: Buffer) -> Frame:
     Raises:
         StreamError: not a well-formed message.
     """
-    view = memoryview(message)
-    call_id = 0
+    frame, _ = decode_beginning(message, len(message))
+    return frame
+
+
+def decode_beginning(beginning: Buffer, size: int) -> tuple[Frame, int]:
+    """Read a message of which only the payload may go on behind what is there.
+
+    Args:
+        beginning: the first bytes of the message, at least one field of it.
+        size: bytes of the whole message.
+
+    Returns:
+        The message with what is there of its payload, and how many bytes of that are to come.
+
+    Raises:
+        StreamError: not a well-formed message.
+        IncompleteError: something else than the payload goes on.
+    """
+    view = memoryview(beginning)
+    call_id = position = 0
     found: dict[int, memoryview] = {}
-    position = 0
     while position < len(view):
-        key, position = _read_varint(view, position)
+        key, position = _read_varint(view, position, size)
         field, wire_type = key >> 3, key & 7
         if field == 0:
             raise StreamError("A message has a field number 0.")
         if wire_type == _VARINT:
-            value, position = _read_varint(view, position)
+            value, position = _read_varint(view, position, size)
             call_id = value if field == _CALL_ID else call_id
-        else:
-            start, position = _extent(view, position, wire_type)
-            if wire_type == _BYTES:
-                found[field] = view[start:position]
-    return Frame(call_id, found.get(_HEAD), found.get(_PAYLOAD), found.get(_ERROR))
+            continue
+        start, position = _extent(view, position, wire_type, size)
+        if position > len(view) and not (field == _PAYLOAD and position == size):
+            raise IncompleteError
+        if wire_type == _BYTES:
+            found[field] = view[start:position]
+    if position < size:
+        raise IncompleteError
+    frame = Frame(call_id, found.get(_HEAD), found.get(_PAYLOAD), found.get(_ERROR))
+    return frame, position - len(view)
 
 
-def _extent(view: memoryview, position: int, wire_type: int) -> tuple[int, int]:
+def _extent(view: memoryview, position: int, wire_type: int, size: int) -> tuple[int, int]:
     if wire_type == _BYTES:
-        length, position = _read_varint(view, position)
+        length, position = _read_varint(view, position, size)
     elif wire_type in (_FIXED64, _FIXED32):
         length = 8 if wire_type == _FIXED64 else 4
     else:
         raise StreamError(f"A message has wire type {wire_type}, which proto3 does not use.")
-    if position + length > len(view):
+    if position + length > size:
         raise StreamError("A message ends inside a field.")
     return position, position + length
 
@@ -119,10 +162,12 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _read_varint(view: memoryview, position: int) -> tuple[int, int]:
+def _read_varint(view: memoryview, position: int, size: int) -> tuple[int, int]:
     result = 0
     for shift in range(0, 70, 7):
         if position >= len(view):
+            if len(view) < size:
+                raise IncompleteError
             raise StreamError("A message ends inside a number.")
         byte = view[position]
         position += 1

@@ -16,6 +16,16 @@ from accel_protocol.errors import StreamError
 from accel_protocol.limits import Limits
 from accel_protocol.tensors import Array, Buffer, TensorHeader
 
+# TensorFlow and OpenVINO use memory that begins at such an address as it is, and copy any other.
+_ALIGNMENT = 64
+
+
+def aligned_bytes(size: int) -> memoryview:
+    """Fresh memory of so many bytes, where engines can use it without a copy."""
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].data
+
 
 def headers_from_wire(messages: Iterable[object]) -> tuple[TensorHeader, ...]:
     """TensorHeader values of `accel.v1.TensorHeader` messages."""
@@ -71,16 +81,37 @@ class Assembly:
         self._scatter(payload)
 
     def _scatter(self, payload: memoryview) -> None:
-        if self._parts is None:
-            self._parts = [np.empty(h.size, np.uint8).data for h in self._headers]
         while len(payload):
-            room = self._parts[self._index][self._offset :]
+            room = self._next_room()
             taken = min(len(room), len(payload))
             room[:taken] = payload[:taken]
             payload = payload[taken:]
-            self._offset += taken
-            if taken == len(room):
-                self._index, self._offset = self._index + 1, 0
+            self._advance(taken)
+
+    def room(self, size: int) -> memoryview:
+        """Where the next bytes belong, at most so many; `filled` says that they are there.
+
+        Raises:
+            StreamError: more bytes than announced.
+        """
+        if self._received + size > self._total:
+            raise StreamError(f"A call announced {self._total} bytes and sent more.")
+        return self._next_room()[:size]
+
+    def filled(self, count: int) -> None:
+        """So many bytes were written to where `room` said."""
+        self._received += count
+        self._advance(count)
+
+    def _next_room(self) -> memoryview:
+        if self._parts is None:
+            self._parts = [aligned_bytes(header.size) for header in self._headers]
+        while self._offset == len(self._parts[self._index]):
+            self._index, self._offset = self._index + 1, 0
+        return self._parts[self._index][self._offset :]
+
+    def _advance(self, count: int) -> None:
+        self._offset += count
 
     def arrays(self, *, writable: bool) -> dict[str, Array]:
         """The finished tensors by name; views of what arrived unless `writable` asks for more.

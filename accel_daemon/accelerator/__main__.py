@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from accel_daemon.accelerator.lanes.listening import open_listener
 from accel_daemon.launch_order import LaunchOrder, Report
 from accel_daemon.sandbox.enter import end_with_parent, enter
 from accel_daemon.sandbox.facts import find_facts
@@ -40,15 +41,35 @@ def main() -> int:
     )
     try:
         order = _with_address(order)
-        sandbox = confine(order, reports)
-        return _serve(order, sandbox, reports)
+        listener = _listen_for_lanes(order)
+        sandbox = confine(order, reports, listener)
+        return _serve(order, sandbox, reports, listener)
     except AcceleratorError as error:
         _log.error("%s", error)
         reports.write(Report("failed", message=str(error)).to_line())
         return 1
 
 
-def confine(order: LaunchOrder, reports: BinaryIO) -> SandboxReport:
+def _listen_for_lanes(order: LaunchOrder) -> socket.socket | None:
+    """The socket where lanes will be accepted: there is no other in the sandbox than gRPC's.
+
+    Raises:
+        ConfigurationError: its port cannot be had.
+    """
+    if order.lane_port is None or sys.platform != "linux":
+        return None
+    try:
+        return open_listener(order.host, order.lane_port)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The accelerator's lanes cannot listen on {order.host}:{order.lane_port}.",
+            remedy="Choose another port, end the program that has it, or say lanes=off.",
+        ) from error
+
+
+def confine(
+    order: LaunchOrder, reports: BinaryIO, listener: socket.socket | None = None
+) -> SandboxReport:
     """Enter the sandbox that the order asks for.
 
     Raises:
@@ -67,7 +88,7 @@ def confine(order: LaunchOrder, reports: BinaryIO) -> SandboxReport:
     try:
         return enter(
             make_plan(wanted, find_facts(order.memory_bytes)),
-            kept_descriptors=(reports.fileno(),),
+            kept_descriptors=[one.fileno() for one in (reports, listener) if one is not None],
         )
     except OSError as error:
         raise ConfigurationError(
@@ -76,12 +97,17 @@ def confine(order: LaunchOrder, reports: BinaryIO) -> SandboxReport:
         ) from error
 
 
-def _serve(order: LaunchOrder, sandbox: SandboxReport, reports: BinaryIO) -> int:
+def _serve(
+    order: LaunchOrder,
+    sandbox: SandboxReport,
+    reports: BinaryIO,
+    listener: socket.socket | None,
+) -> int:
     import asyncio
 
     from accel_daemon.accelerator.serving import serve
 
-    return asyncio.run(serve(order, sandbox, reports))
+    return asyncio.run(serve(order, sandbox, reports, listener))
 
 
 def _take_standard_output() -> BinaryIO:

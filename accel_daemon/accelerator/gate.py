@@ -208,13 +208,16 @@ class OpenStreams:
         self._draining = error
 
     @contextmanager
-    def busy(self) -> Iterator[None]:
-        """Mark the current task's stream as inside a call.
+    def busy(self, stream: asyncio.Task[object] | None = None) -> Iterator[None]:
+        """Mark a stream as inside a call; on any thread.
+
+        Args:
+            stream: the task that entered; by default the current one.
 
         Raises:
             ConnectionLostError: at the end, when the process began to shut down meanwhile.
         """
-        task = asyncio.current_task()
+        task = stream or asyncio.current_task()
         assert task is not None
         self._busy.add(task)
         try:

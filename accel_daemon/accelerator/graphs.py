@@ -11,21 +11,21 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import psutil
-
+from accel_daemon.accelerator.direct_runs import DirectRuns
 from accel_daemon.accelerator.emulation import (
     Emulation,
     allowed_growth,
     counted_bytes,
     too_large,
 )
+from accel_daemon.accelerator.loaded_graph import Loaded, Outcome, left_of, resident_bytes
 from accel_daemon.accelerator.memory import AcceleratorMemory, needed_on_host
 from accel_daemon.accelerator.memory_watch import MemoryWatch
 from accel_daemon.accelerator.pacing import Turn
@@ -49,33 +49,7 @@ _WATCH_SECONDS = 0.1
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _Work = asyncio.Future[tuple[dict[str, Array], float]]
-
-
-@dataclass
-class Loaded:
-    """One loaded graph and what is known of it. Times in seconds.
-
-    Attributes:
-        memory_bytes: what it counts as: on an emulated type by `counted_bytes`, else what the
-            process grew by.
-    """
-
-    graph_id: bytes
-    graph: Graph
-    memory_bytes: int
-    load_time: float
-    costs: RunCosts
-    runs: int = 0
-    failed_runs: int = 0
-    queue_time: float = 0.0
-    compute_time: float = 0.0
-    stopped: bool = False
-
-    def count(self, timing: Timing) -> None:
-        """A run was answered."""
-        self.runs += 1
-        self.queue_time += timing.queue
-        self.compute_time += timing.compute
+_AnyWork = asyncio.Future[Any] | Future[Any]
 
 
 @dataclass(frozen=True)
@@ -85,15 +59,6 @@ class _Bundle:
     manifest: Manifest
     folder: Path
     weights: Weights
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a call brought."""
-
-    fetches: Mapping[str, Array]
-    timing: Timing
-    repeatable: bool
 
 
 class GraphTable:
@@ -107,6 +72,9 @@ class GraphTable:
         emulation: the type that is emulated; None on `host`.
         vigil: shows the supervisor what the engine does.
         watch: stops what takes more memory than there is.
+
+    Attributes:
+        direct: runs on the threads of lanes, where nothing is emulated.
     """
 
     def __init__(
@@ -133,6 +101,9 @@ class GraphTable:
         self._loading: dict[bytes, asyncio.Task[Loaded]] = {}
         self._load_turn = asyncio.Lock()
         self.loads = 0
+        self.direct = DirectRuns(
+            self._loaded, self._residency, self._queue, self._vigil, self._watch, self
+        )
         # Their files are removed for nobody. Asked on threads: `list` of a dict is one step.
         store.in_use = lambda: frozenset([*list(self._loaded), *list(self._loading)])
 
@@ -172,7 +143,7 @@ class GraphTable:
         while True:
             loaded = self._loaded.get(call.graph_id)
             if loaded is None:
-                left = _left(call.timeout, received)
+                left = left_of(call.timeout, received)
                 loaded = await _within(self._get(call.graph_id), left)
             try:
                 return await self._run_on(loaded, call, received)
@@ -188,14 +159,14 @@ class GraphTable:
         try:
             cost = await self._cost(loaded, call, received)
             ready = time.monotonic()
-            async with self._queue.place(_left(call.timeout, received), call.graph_id) as place:
+            async with self._queue.place(left_of(call.timeout, received), call.graph_id) as place:
                 with self._residency.running(self._admit(call.graph_id, cost)):
                     async with self._paced(cost) as pace:
-                        left = _left(call.timeout, received)
+                        left = left_of(call.timeout, received)
                         fetches, compute = await self._on_thread(loaded, call, left, place)
-                        await pace.wait(_left(call.timeout, received))
+                        await pace.wait(left_of(call.timeout, received))
         except Exception:  # not a cancelled stream: nobody is told of an error then
-            loaded.failed_runs += 1
+            loaded.count_failure()
             raise
         finally:
             self._residency.unpin(call.graph_id)
@@ -210,7 +181,7 @@ class GraphTable:
         if self._emulation is None:
             return None
         shapes = {alias: feed.shape for alias, feed in call.feeds.items()}
-        return await _within(loaded.costs.of(shapes), _left(call.timeout, received))
+        return await _within(loaded.costs.of(shapes), left_of(call.timeout, received))
 
     def _admit(self, graph_id: bytes, cost: Cost | None) -> int:
         """The bytes that a run takes, after room was made for them.
@@ -246,15 +217,20 @@ class GraphTable:
         work = loop.run_in_executor(self._threads, _timed, loaded.graph, call.feeds, timeout, entry)
         place.work = work
         # What is awaited here goes on when nobody waits any more.
-        outcome = self._watch.follow(work, partial(self._starve, loaded, work, entry))
+        outcome = self._watch.follow(work, partial(self.starve, loaded, work, entry))
         try:
             if self._emulation is not None:
                 await self._watched(loaded, work, outcome, self._emulation)
             return await outcome
         except asyncio.CancelledError:
-            entry.end_within(_CANCEL_GRACE_SECONDS)
-            loop.call_later(_CANCEL_GRACE_SECONDS, self._stop, loaded, work)
+            self.cancel(loaded, work, entry)
             raise
+
+    def cancel(self, loaded: Loaded, work: _AnyWork, entry: Entry) -> None:
+        """Nobody wants this run any more."""
+        entry.end_within(_CANCEL_GRACE_SECONDS)
+        loop = asyncio.get_running_loop()
+        loop.call_later(_CANCEL_GRACE_SECONDS, self._stop, loaded, work)
 
     async def _watched(
         self, loaded: Loaded, work: _Work, outcome: _Work, emulation: Emulation
@@ -272,12 +248,12 @@ class GraphTable:
                 needed = loaded.memory_bytes + grown
                 raise too_large(emulation.published, needed, grown, at_least=True)
 
-    def _starve(self, loaded: Loaded, work: _Work, entry: Entry) -> None:
+    def starve(self, loaded: Loaded, work: _AnyWork, entry: Entry) -> None:
         """Stop a run for which there is no memory."""
         entry.end_within(_CANCEL_GRACE_SECONDS)
         self._stop(loaded, work)
 
-    def _stop(self, loaded: Loaded, work: _Work) -> None:
+    def _stop(self, loaded: Loaded, work: _AnyWork) -> None:
         """Stop a run that is not wanted any more and still goes on, by closing its graph.
 
         TensorFlow can stop all runs of a Session or none. The graph is loaded again for whoever
@@ -385,6 +361,8 @@ class GraphTable:
     def _evict(self, graph_ids: Iterable[bytes]) -> None:
         """Unload idle graphs; their memory is free afterwards."""
         for graph_id in graph_ids:
+            if not self._residency.remove_idle(graph_id):
+                continue  # a lane runs it since a moment ago
             loaded = self._forget(graph_id)
             if loaded is not None:
                 loaded.graph.close()
@@ -477,22 +455,3 @@ def _timed(
         started = time.monotonic()
         fetches = graph.run(feeds, timeout)
         return fetches, time.monotonic() - started
-
-
-def _left(timeout: float | None, since: float) -> float | None:
-    """Seconds left of a time-out that began at `since`.
-
-    Raises:
-        DeadlineError: none.
-    """
-    if timeout is None:
-        return None
-    left = timeout - (time.monotonic() - since)
-    if left <= 0:
-        raise DeadlineError("The call's time ran out before it could run.")
-    return left
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process."""
-    return int(psutil.Process().memory_info().rss)

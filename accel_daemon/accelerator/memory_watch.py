@@ -6,7 +6,7 @@ process has grown is stopped, one piece after the other, and its caller is told.
 all the same and takes half of the reserve ends the process: the kernel would do so otherwise, and
 might choose another one.
 
-Belongs to one event loop.
+Belongs to one event loop; work may be on other threads.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -44,7 +46,7 @@ class _Followed:
         stopped: when it was told to stop.
     """
 
-    outcome: asyncio.Future[Any]
+    outcome: asyncio.Future[Any] | Future[Any]
     stop: Callable[[], None]
     taken: int
     stopped: float | None = None
@@ -91,14 +93,40 @@ class MemoryWatch:
         outcome: asyncio.Future[_T] = loop.create_future()
         followed = _Followed(outcome, stop, self._taken)
         self._work.append(followed)
-        work.add_done_callback(lambda done: self._is_done(followed, done))
-        if self._timer is None:
-            self._timer = loop.call_later(_LONGEST_SECONDS, self._look)
+        work.add_done_callback(lambda done: self._is_done(followed, outcome, done))
+        self._begin_looking()
         return outcome
 
-    def _is_done(self, followed: _Followed, work: asyncio.Future[Any]) -> None:
+    @contextmanager
+    def followed_thread(
+        self, stop: Callable[[], None], loop: asyncio.AbstractEventLoop
+    ) -> Iterator[None]:
+        """Follow what this thread does; `stop` is called on `loop`, which this belongs to.
+
+        Raises:
+            ModelError: at the end, where memory ran out (MODEL_TOO_LARGE).
+        """
+        outcome: Future[None] = Future()
+        followed = _Followed(outcome, stop, self._taken)
+        self._work.append(followed)
+        if self._timer is None:
+            loop.call_soon_threadsafe(self._begin_looking)
+        try:
+            yield
+        finally:
+            self._work.remove(followed)
+            if outcome.done():
+                outcome.result()
+
+    def _begin_looking(self) -> None:
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_LONGEST_SECONDS, self._look)
+
+    def _is_done(
+        self, followed: _Followed, outcome: asyncio.Future[Any], work: asyncio.Future[Any]
+    ) -> None:
         self._work.remove(followed)
-        outcome = followed.outcome
         if work.cancelled():
             outcome.cancel()
         elif (error := work.exception()) is not None:

@@ -1,7 +1,11 @@
-"""Which loaded graphs may stay: least recently used first out, by the bytes they take. Pure."""
+"""Which loaded graphs may stay: least recently used first out, by the bytes they take. Pure.
+
+Thread-safe, because runs on lanes pin their graphs on threads of their own.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,11 +27,13 @@ class Residency:
         self._bytes: OrderedDict[bytes, int] = OrderedDict()
         self._pins: dict[bytes, int] = {}
         self._running = 0
+        self._lock = threading.RLock()
 
     @property
     def used_bytes(self) -> int:
         """Bytes of all loaded graphs, and of what runs on them."""
-        return sum(self._bytes.values()) + self._running
+        with self._lock:
+            return sum(self._bytes.values()) + self._running
 
     def bytes_of(self, graph_id: bytes) -> int:
         """Bytes of a loaded graph; 0 when it is not loaded."""
@@ -54,25 +60,41 @@ class Residency:
 
     def add(self, graph_id: bytes, size: int) -> None:
         """A graph was loaded and took `size` bytes."""
-        self._bytes[graph_id] = size
+        with self._lock:
+            self._bytes[graph_id] = size
 
     def remove(self, graph_id: bytes) -> None:
         """A graph was unloaded."""
-        self._bytes.pop(graph_id, None)
+        with self._lock:
+            self._bytes.pop(graph_id, None)
 
-    def pin(self, graph_id: bytes) -> None:
-        """A call runs on it: not to be evicted; it becomes the most recently used."""
-        self._pins[graph_id] = self._pins.get(graph_id, 0) + 1
-        if graph_id in self._bytes:
-            self._bytes.move_to_end(graph_id)
+    def remove_idle(self, graph_id: bytes) -> bool:
+        """Take out a graph that is to be unloaded, unless a call runs on it; whether it did."""
+        with self._lock:
+            if graph_id not in self._pins:
+                self._bytes.pop(graph_id, None)
+            return graph_id not in self._pins
+
+    def pin(self, graph_id: bytes) -> bool:
+        """A call runs on it: not to be evicted; it becomes the most recently used.
+
+        Answers whether it is loaded. It counts as pinned in either case.
+        """
+        with self._lock:
+            self._pins[graph_id] = self._pins.get(graph_id, 0) + 1
+            is_loaded = graph_id in self._bytes
+            if is_loaded:
+                self._bytes.move_to_end(graph_id)
+            return is_loaded
 
     def unpin(self, graph_id: bytes) -> None:
         """That call ended."""
-        left = self._pins[graph_id] - 1
-        if left:
-            self._pins[graph_id] = left
-        else:
-            del self._pins[graph_id]
+        with self._lock:
+            left = self._pins[graph_id] - 1
+            if left:
+                self._pins[graph_id] = left
+            else:
+                del self._pins[graph_id]
 
     @contextmanager
     def running(self, size: int) -> Iterator[None]:
@@ -101,10 +123,11 @@ class Residency:
     def to_free(self, size: int) -> list[bytes]:
         """Idle graphs to unload, oldest first, until so many bytes are free or none is left."""
         chosen: list[bytes] = []
-        for graph_id, own in self._bytes.items():
-            if size <= 0:
-                break
-            if graph_id not in self._pins:
-                chosen.append(graph_id)
-                size -= own
+        with self._lock:
+            for graph_id, own in self._bytes.items():
+                if size <= 0:
+                    break
+                if graph_id not in self._pins:
+                    chosen.append(graph_id)
+                    size -= own
         return chosen

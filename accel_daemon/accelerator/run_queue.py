@@ -2,23 +2,35 @@
 
 So many calls run at one time, so many wait; one more is refused at once with a hint when to come
 back, because a queue longer than anyone's patience helps nobody. Who is next is decided in
-`fair_places`.
+`fair_places`. Calls of gRPC's streams wait on the event loop, those of lanes on threads.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from accel_daemon.accelerator.fair_places import FairPlaces, Verdict
-from accel_protocol.errors import BusyError, DeadlineError
+from accel_protocol.errors import AcceleratorError, BusyError, DeadlineError
 from accel_protocol.limits import Limits
 
-_Turn = asyncio.Future[None]
+
+@dataclass(eq=False)
+class _Turn:
+    """Stands for a call that waits.
+
+    Attributes:
+        wake: tells it that it has a place now; called once, on any thread.
+        is_granted: whether it has one, told or not.
+    """
+
+    wake: Callable[[], object]
+    is_granted: bool = False
 
 
 @dataclass
@@ -34,10 +46,11 @@ class Place:
 
 
 class RunQueue:
-    """Places to run, counted. Belongs to one event loop."""
+    """Places to run, counted. Thread-safe."""
 
     def __init__(self, limits: Limits) -> None:
         self._places: FairPlaces[_Turn] = FairPlaces(limits.concurrent_runs, limits.queued_runs)
+        self._lock = threading.Lock()
 
     @property
     def waiting(self) -> int:
@@ -56,7 +69,11 @@ class RunQueue:
             BusyError: too many wait already.
             DeadlineError: the time ran out, before or while waiting.
         """
-        await self._enter(timeout, graph_id)
+        loop = asyncio.get_running_loop()
+        called = asyncio.Event()
+        turn = _Turn(lambda: loop.call_soon_threadsafe(called.set))
+        if self._enter(turn, timeout, graph_id):
+            await self._wait(turn, called, timeout, graph_id)
         began, place = time.monotonic(), Place()
         try:
             yield place
@@ -66,44 +83,81 @@ class RunQueue:
             else:
                 place.work.add_done_callback(lambda _: self._give_back(began))
 
-    def _give_back(self, began: float) -> None:
-        self._places.took(time.monotonic() - began)
-        self._hand_on()
+    @contextmanager
+    def place_of_thread(self, timeout: float | None, graph_id: bytes = b"") -> Iterator[None]:
+        """Hold a place while this thread runs; see `place`."""
+        called = threading.Event()
+        turn = _Turn(called.set)
+        if self._enter(turn, timeout, graph_id) and not called.wait(timeout):
+            self._be_late(turn, graph_id)
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._give_back(began)
 
-    async def _enter(self, timeout: float | None, graph_id: bytes) -> None:
+    def _enter(self, turn: _Turn, timeout: float | None, graph_id: bytes) -> bool:
+        """Whether the call has to wait.
+
+        Raises:
+            BusyError: there is no room to wait.
+            DeadlineError: it has no time to.
+        """
         if timeout is not None and timeout <= 0:
             raise _too_late()
-        turn: _Turn = asyncio.get_running_loop().create_future()
-        verdict = self._places.enter(graph_id, turn)
-        if verdict is Verdict.REFUSE:
-            raise BusyError(
-                f"{self.waiting} calls wait already.",
-                fields={"retry_after_ms": str(self._places.retry_after_ms)},
-            )
-        if verdict is Verdict.WAIT:
-            await self._wait(turn, timeout, graph_id)
+        with self._lock:
+            verdict = self._places.enter(graph_id, turn)
+            if verdict is Verdict.REFUSE:
+                raise self._is_full()
+        return verdict is Verdict.WAIT
 
-    async def _wait(self, turn: _Turn, timeout: float | None, graph_id: bytes) -> None:
+    def _is_full(self) -> AcceleratorError:
+        return BusyError(
+            f"{self.waiting} calls wait already.",
+            fields={"retry_after_ms": str(self._places.retry_after_ms)},
+        )
+
+    async def _wait(
+        self, turn: _Turn, called: asyncio.Event, timeout: float | None, graph_id: bytes
+    ) -> None:
         try:
-            done, _ = await asyncio.wait([turn], timeout=timeout)
+            async with asyncio.timeout(timeout):
+                await called.wait()
+        except TimeoutError:
+            self._be_late(turn, graph_id)
         except asyncio.CancelledError:
-            self._give_up(turn, graph_id)
+            if not self._leave_queue(turn, graph_id):
+                self._hand_on()
             raise
-        if not done:
-            self._give_up(turn, graph_id)
+
+    def _be_late(self, turn: _Turn, graph_id: bytes) -> None:
+        """Time ran out: the call is gone, unless its turn came in the same moment.
+
+        Raises:
+            DeadlineError: it did not.
+        """
+        if self._leave_queue(turn, graph_id):
             raise _too_late()
 
-    def _give_up(self, turn: _Turn, graph_id: bytes) -> None:
-        """The call is gone; its turn may have come in the same moment."""
-        if turn.done():
-            self._hand_on()
-        else:
-            self._places.give_up(graph_id, turn)
+    def _leave_queue(self, turn: _Turn, graph_id: bytes) -> bool:
+        """Give up waiting; False where it has a place already."""
+        with self._lock:
+            if not turn.is_granted:
+                self._places.give_up(graph_id, turn)
+            return not turn.is_granted
+
+    def _give_back(self, began: float) -> None:
+        with self._lock:
+            self._places.took(time.monotonic() - began)
+        self._hand_on()
 
     def _hand_on(self) -> None:
-        turn = self._places.leave()
+        with self._lock:
+            turn = self._places.leave()
+            if turn is not None:
+                turn.is_granted = True
         if turn is not None:
-            turn.set_result(None)
+            turn.wake()
 
 
 def _too_late() -> DeadlineError:

@@ -10,7 +10,9 @@ from google.protobuf.message import DecodeError
 from accel_daemon.engines.engine import Cost
 from accel_protocol import frames, tensors
 from accel_protocol.errors import AcceleratorError, StreamError
+from accel_protocol.frames import Message
 from accel_protocol.limits import SMALL_BYTES, Limits
+from accel_protocol.message_stream import Fill, Incoming, take_payload
 from accel_protocol.payload import Assembly, headers_from_wire
 from accel_protocol.tensors import Array
 from accel_protocol.v1 import accelerator_pb2 as pb
@@ -76,11 +78,15 @@ class CallReceiver:
             StreamError, LimitError, FeedError: the stream cannot go on.
         """
         self._limits.check("message_bytes", len(message))
-        frame = frames.decode(message)
+        return self.take(Incoming(frames.decode(message), 0, len(message)), _read_nothing)
+
+    def take(self, incoming: Incoming, fill: Fill) -> Call | None:
+        """Take one message whose payload `fill` may have to read; see `receive`."""
+        frame = incoming.frame
         assembly = self._begin(frame) if self._assembly is None else self._continue(frame)
-        if frame.payload is not None and (len(frame.payload) or not assembly.complete):
-            assembly.add(frame.payload)
-            self._count(len(frame.payload), assembly)
+        taken = take_payload(incoming, fill, assembly)
+        if taken is not None:
+            self._count(taken, assembly)
         return self._finish(assembly) if assembly.complete else None
 
     def _begin(self, frame: frames.Frame) -> Assembly:
@@ -115,9 +121,20 @@ class CallReceiver:
         return Call(self._call_id, start.graph_id, assembly.arrays(writable=False), timeout)
 
 
+def _read_nothing(room: memoryview) -> None:
+    """Of a message that is there."""
+
+
 def answer(
     call: Call, fetches: Mapping[str, Array], timing: Timing, repeatable: bool, limits: Limits
 ) -> Iterator[bytes]:
+    """The messages that answer a call, each in one piece; see `answer_parts`."""
+    return map(b"".join, answer_parts(call, fetches, timing, repeatable, limits))
+
+
+def answer_parts(
+    call: Call, fetches: Mapping[str, Array], timing: Timing, repeatable: bool, limits: Limits
+) -> Iterator[Message]:
     """The messages that answer a call.
 
     Raises:
@@ -141,7 +158,7 @@ def answer(
         repeatable=repeatable,
     )
     payload = [data for _, data in encoded]
-    return frames.split(call.call_id, result.SerializeToString(), payload, limits.piece_bytes)
+    return frames.split_parts(call.call_id, result.SerializeToString(), payload, limits.piece_bytes)
 
 
 def operations_message(cost: Cost | None) -> pb.Operations | None:

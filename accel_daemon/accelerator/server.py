@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -21,12 +22,16 @@ from accel_daemon.accelerator.disturbances import (
 from accel_daemon.accelerator.foreign_handlers import Lasting, guarded, public, unknown
 from accel_daemon.accelerator.gate import PERMISSIONS, PUBLIC
 from accel_daemon.accelerator.handlers import generic_handler
+from accel_daemon.accelerator.lanes.hang_ups import HangUps
+from accel_daemon.accelerator.lanes.lane import House
+from accel_daemon.accelerator.lanes.lane_certificate import LaneCertificate
+from accel_daemon.accelerator.lanes.listener import LaneListener
 from accel_daemon.accelerator.public_calls import PublicCalls
 from accel_daemon.accelerator.service import AcceleratorService
 from accel_daemon.accelerator.visits import Audit, Doorkeeper
 from accel_daemon.clock import Clock
 from accel_daemon.launch_order import LaunchOrder, Notice
-from accel_protocol.errors import ConfigurationError
+from accel_protocol.errors import AcceleratorError, ConfigurationError, ConnectionLostError
 from accel_protocol.limits import Limits
 from accel_protocol.methods import METHODS, SERVICE
 
@@ -77,7 +82,12 @@ class AcceleratorServer:
     """
 
     def __init__(
-        self, order: LaunchOrder, service: AcceleratorService, limits: Limits, audit: Audit
+        self,
+        order: LaunchOrder,
+        service: AcceleratorService,
+        limits: Limits,
+        audit: Audit,
+        listener: socket.socket | None = None,
     ) -> None:
         clock = Clock.start(order.clock_anchor)
         self.disturbances = Disturbances(clock.steady) if order.allow_faults else None
@@ -103,6 +113,7 @@ class AcceleratorServer:
         connections = Connections(self.port, limits.connections)
         door.meet, door.hang_up = connections.meet, connections.hang_up
         self._sweep = connections.sweep
+        self._lanes = self._open_lanes(order, door, listener)
 
     def _listen(self, order: LaunchOrder) -> int:
         try:
@@ -116,9 +127,38 @@ class AcceleratorServer:
             ) from error
         return port
 
+    def _open_lanes(
+        self, order: LaunchOrder, door: Doorkeeper, listener: socket.socket | None
+    ) -> LaneListener | None:
+        if listener is None:
+            return None
+        loop = asyncio.get_running_loop()
+        house = House(self._service, door, loop, HangUps(), self._no_lanes_now)
+        pair = (order.certificate_pem, order.private_key_pem)
+        return LaneListener(listener, house, LaneCertificate(*pair))
+
+    def _no_lanes_now(self) -> AcceleratorError | None:
+        """Faults on demand act on gRPC's messages: while there are any, there is no other way."""
+        if self.disturbances is None or not self.disturbances.present:
+            return None
+        return ConnectionLostError("There are no lanes while there are faults on demand.")
+
+    @property
+    def lane_port(self) -> int:
+        """Where lanes are accepted; 0 for nowhere."""
+        return 0 if self._lanes is None else self._lanes.port
+
+    def show(self, certificate_pem: str, private_key_pem: str) -> None:
+        """Show this certificate to new connections from now on."""
+        self.certificate.show(certificate_pem, private_key_pem)
+        if self._lanes is not None:
+            self._lanes.certificate.show(certificate_pem, private_key_pem)
+
     async def start(self) -> None:
         """Accept requests, and say so in the health service."""
         await self._server.start()
+        if self._lanes is not None:
+            self._lanes.start()
         self._spawn(self._thin_out_crowds())
         self.is_serving = True
         await self._show_health()
@@ -130,6 +170,8 @@ class AcceleratorServer:
         fresh = self.disturbances.adopt(notice.faults)
         await self._follow_disturbances(self.disturbances)
         self._streams.end_each(lambda: ending(fresh))
+        if (why := self._no_lanes_now()) is not None and self._lanes is not None:
+            self._lanes.end_all(why)
         self.disturbances.confirm(notice.version)
 
     async def _follow_disturbances(self, disturbances: Disturbances) -> None:
@@ -162,6 +204,8 @@ class AcceleratorServer:
         """Turn health off, let running calls end within `grace` seconds, then stop."""
         self.is_serving = False
         await self._show_health()
+        if self._lanes is not None:
+            self._lanes.stop()
         self._streams.end_idle()
         stopping = asyncio.create_task(self._server.stop(grace))
         while not stopping.done() and (len(self._streams) or self._service.calls_in_progress):

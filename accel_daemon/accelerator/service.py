@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,9 +16,11 @@ import grpc
 
 from accel_daemon.accelerator import run_stream
 from accel_daemon.accelerator.call_context import CallContext
+from accel_daemon.accelerator.direct_runs import Cancellable
 from accel_daemon.accelerator.emulation import Emulation, emulation_of
 from accel_daemon.accelerator.gate import Gate
-from accel_daemon.accelerator.graphs import GraphTable, Loaded, resident_bytes
+from accel_daemon.accelerator.graphs import GraphTable
+from accel_daemon.accelerator.loaded_graph import Loaded, Outcome, resident_bytes
 from accel_daemon.accelerator.memory_watch import MemoryWatch
 from accel_daemon.accelerator.punctuality import each_in_time
 from accel_daemon.accelerator.run_stream import Call, CallReceiver
@@ -38,6 +41,7 @@ from accel_protocol.errors import (
     StreamError,
     VersionError,
 )
+from accel_protocol.frames import Message
 from accel_protocol.limits import PROTOCOL_VERSION, Limits
 from accel_protocol.v1 import accelerator_pb2 as pb
 
@@ -86,6 +90,7 @@ class AcceleratorService:
     vigil: Vigil | None = None
     watch: MemoryWatch = field(default_factory=MemoryWatch)
     emulation: Emulation | None = field(init=False)
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.emulation = emulation_of(self.order.accelerator_type, self.order.paced)
@@ -252,55 +257,93 @@ class AcceleratorService:
         seen: set[bytes] = set()
         with self.gate.streams.entered(ticket):
             while (message := await self._next(receiver, context)) is not grpc.aio.EOF:
-                self.counters.run_messages_in += 1
-                self.totals.bytes_in += len(message)
+                self.count_message(len(message), is_answer=False)
                 call = receiver.receive(message)
                 if call is not None:
-                    _log_first_use(tenant, call.graph_id, seen, visit.request_id)
+                    self.log_first_use(tenant, call.graph_id, seen, visit)
                     with self.gate.streams.busy():
-                        for answer in await self._answer(tenant, call, visit):
-                            self.counters.run_messages_out += 1
-                            self.totals.bytes_out += len(answer)
-                            await context.write(answer)
+                        for answer in await self.answer(tenant, call, visit):
+                            joined = b"".join(answer)
+                            self.count_message(len(joined), is_answer=True)
+                            await context.write(joined)
 
     async def _next(self, receiver: CallReceiver, context: CallContext) -> Any:
         """The next message; the rest of a call that has begun has to come in time."""
         return await (context.next_in_time() if receiver.is_midway else context.read())
 
-    async def _answer(self, tenant: Tenant, call: Call, visit: Visit) -> Iterable[bytes]:
-        call_request_id = f"{visit.request_id}-{call.call_id}"
+    def count_message(self, size: int, *, is_answer: bool) -> None:
+        """A message of a Run stream came or left; on any thread."""
+        with self._counting:
+            if is_answer:
+                self.counters.run_messages_out += 1
+                self.totals.bytes_out += size
+            else:
+                self.counters.run_messages_in += 1
+                self.totals.bytes_in += size
+
+    async def answer(self, tenant: Tenant, call: Call, visit: Visit) -> Iterable[Message]:
+        """The messages that answer a call, whatever becomes of it."""
         try:
             visit.check_run(call.graph_id)
             was_loaded = tenant.graphs.is_loaded(call.graph_id)
-            outcome = await tenant.graphs.run(call)
+            return self._result(call, await tenant.graphs.run(call), was_loaded)
+        except Exception as failure:
+            return self._refusal(call, failure, visit)
+
+    def answer_directly(
+        self,
+        tenant: Tenant,
+        call: Call,
+        visit: Visit,
+        loop: asyncio.AbstractEventLoop,
+        cancellable: Cancellable,
+    ) -> Iterable[Message] | None:
+        """`answer` for the thread that received the call; None where that is not possible.
+
+        For `loop`, the one this service lives on, and `cancellable` see DirectRuns.
+        """
+        if self.emulation is not None or not visit.may_run_again(call.graph_id):
+            return None
+        try:
+            outcome = tenant.graphs.direct.run(call, loop, cancellable)
+            return None if outcome is None else self._result(call, outcome, was_loaded=True)
+        except Exception as failure:
+            return self._refusal(call, failure, visit)
+
+    def _result(self, call: Call, outcome: Outcome, was_loaded: bool) -> Iterable[Message]:
+        with self._counting:
             self.counters.runs += 1
             self.totals.count(outcome.timing.queue, outcome.timing.compute, was_loaded)
-            return run_stream.answer(
-                call, outcome.fetches, outcome.timing, outcome.repeatable, self.limits
-            )
-        except Exception as failure:
-            error = self._typed(failure, call_request_id)
+        return run_stream.answer_parts(
+            call, outcome.fetches, outcome.timing, outcome.repeatable, self.limits
+        )
+
+    def _refusal(self, call: Call, failure: Exception, visit: Visit) -> Iterable[Message]:
+        call_request_id = f"{visit.request_id}-{call.call_id}"
+        error = self._typed(failure, call_request_id)
+        with self._counting:
             self.counters.failed_runs += error.reason != "MODEL_MISSING"
             self.totals.refuse(error.reason)
-            error.request_id = call_request_id
-            _log.info("refused %s: %s", call_request_id, error.reason)
-            return [run_stream.refusal(call.call_id, error)]
+        error.request_id = call_request_id
+        _log.info("refused %s: %s", call_request_id, error.reason)
+        return [[run_stream.refusal(call.call_id, error)]]
+
+    def log_first_use(
+        self, tenant: Tenant, graph_id: bytes, seen: set[bytes], visit: Visit
+    ) -> None:
+        """Say once a stream whether its graph was here: uploads can be told from the log."""
+        if graph_id in seen:
+            return
+        seen.add(graph_id)
+        here = tenant.graphs.is_here(graph_id)
+        what = "already here, 0 bytes uploaded" if here else "missing, the client has to upload it"
+        _log.info("stream %s: graph %s is %s", visit.request_id, graph_id.hex()[:12], what)
 
     def _typed(self, failure: Exception, request_id: str) -> AcceleratorError:
         if isinstance(failure, AcceleratorError):
             return failure
         _log.error("request %s failed", request_id, exc_info=failure)
         return InternalError("The accelerator failed on this call.")
-
-
-def _log_first_use(tenant: Tenant, graph_id: bytes, seen: set[bytes], request_id: str) -> None:
-    """Say once a stream whether its graph was here, so that uploads can be told from the log."""
-    if graph_id in seen:
-        return
-    seen.add(graph_id)
-    here = tenant.graphs.is_here(graph_id)
-    what = "already here, 0 bytes uploaded" if here else "missing, the client has to upload it"
-    _log.info("stream %s: graph %s is %s", request_id, graph_id.hex()[:12], what)
 
 
 def _digest(blob: pb.Blob) -> str:

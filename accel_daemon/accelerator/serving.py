@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 from dataclasses import asdict
 from functools import partial
@@ -50,13 +51,19 @@ _DRAIN_SECONDS = 10.0
 _STATUS_SECONDS = 0.5
 
 
-async def serve(order: LaunchOrder, sandbox: SandboxReport, reports: BinaryIO) -> int:
+async def serve(
+    order: LaunchOrder,
+    sandbox: SandboxReport,
+    reports: BinaryIO,
+    listener: socket.socket | None = None,
+) -> int:
     """Serve; gives the exit status.
 
     Args:
         order: what to serve, and where.
         sandbox: what confines this process.
         reports: where the supervisor reads.
+        listener: where lanes are accepted; None for no lanes.
 
     Raises:
         ConfigurationError: there is no such engine, the port cannot be had, or the disk is full.
@@ -76,10 +83,13 @@ async def serve(order: LaunchOrder, sandbox: SandboxReport, reports: BinaryIO) -
         order, engine, limits, gate, sandbox=sandbox.to_text(), vigil=vigil, watch=watch
     )
     audit = _audit_throttle(reports)
-    server = AcceleratorServer(order, service, limits, audit.submit)
+    server = AcceleratorServer(order, service, limits, audit.submit, listener)
     await server.start()
     seal(sandbox)
-    _report(reports, Report("ready", port=server.port, sandbox=sandbox.to_text()))
+    _report(
+        reports,
+        Report("ready", port=server.port, lane_port=server.lane_port, sandbox=sandbox.to_text()),
+    )
     _log.info("ready on port %d with %s", server.port, engine.version)
     status = asyncio.create_task(
         _report_status(service, server.disturbances, reports, audit, vigil.recorder)
@@ -245,7 +255,7 @@ async def _follow_each(
         elif notice.kind == "faults":
             await server.disturb(notice)
         elif notice.kind == "certificate":
-            server.certificate.show(notice.certificate_pem, notice.private_key_pem)
+            server.show(notice.certificate_pem, notice.private_key_pem)
             _log.info("new connections are shown another certificate")
         else:
             stop.set()  # and go on: what is revoked meanwhile ends calls that still run

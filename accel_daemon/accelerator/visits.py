@@ -43,7 +43,7 @@ class Doorkeeper:
     meet: Callable[[str], object] = lambda peer: None
 
     def visit(self, path: str, context: Context) -> Visit:
-        """A call that begins."""
+        """A call of gRPC that begins."""
         metadata = tuple(context.invocation_metadata() or ())
         return Visit(self, path, metadata, context.peer() or "")
 
@@ -115,6 +115,19 @@ class Visit:
         if graph_id not in self._graphs:
             self._graphs.add(graph_id)
             self._note(self._ticket.principal, True, "No policy denies it.", graph_id)
+
+    def may_run_again(self, graph_id: bytes) -> bool:
+        """Whether one more call of a graph needs no decision: it was allowed, and no policy asks.
+
+        On any thread; False where `check_run` has to be asked.
+        """
+        if graph_id not in self._graphs or self._ticket is None:
+            return False
+        try:
+            known = self.door.gate.policies.find(self._ticket)
+        except RefusedError:
+            return False
+        return known is not None and not known.may_deny(self.action)
 
     def refused(self, error: AcceleratorError) -> None:
         """Audit what ended the call, unless its one line is written already."""

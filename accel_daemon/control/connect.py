@@ -260,6 +260,7 @@ def _answer(
             "ordinal": accelerator.placement.ordinal,
             "endpoint": accelerator.endpoint,
             "serverName": accelerator.id,
+            **({"laneEndpoint": lane} if (lane := accelerator.lane_endpoint) else {}),
         },
         "ticket": ticket,
         "ticketExpiresIn": seconds,

@@ -55,6 +55,7 @@ class AcceleratorProcess:
         counters: the latest that the running process reported.
         restarts: how often its process was started again.
         port: where it listens; 0 until it was ready for the first time.
+        lane_port: where its lanes do; 0 while it has none.
         pid: of the running process, else None.
         sandbox: what confines the running process, as it says itself; "" while none is ready.
         holders: who holds its tickets.
@@ -77,6 +78,7 @@ class AcceleratorProcess:
         self.sandbox = ""
         self.restarts = 0
         self.port = placement.port
+        self.lane_port = 0
         self.holders = TicketHolders()
         self.strikes = Strikes()
         self.on_decision: Callable[[AuditedDecision], None] = lambda decision: None
@@ -123,6 +125,11 @@ class AcceleratorProcess:
     def endpoint(self) -> str:
         """HOST:PORT that clients use."""
         return endpoint(self.placement.advertised_host, self.port)
+
+    @property
+    def lane_endpoint(self) -> str | None:
+        """HOST:PORT where its lanes are accepted; None while there are none."""
+        return endpoint(self.placement.advertised_host, self.lane_port) if self.lane_port else None
 
     def quarantined(self) -> dict[str, str]:
         """Why, by id, of each graph of its tenant that is not tried again."""
@@ -325,7 +332,7 @@ class AcceleratorProcess:
             )
             self._spawn(self._end(process))
             return
-        self.port, self.sandbox = report.port, report.sandbox
+        self.port, self.lane_port, self.sandbox = report.port, report.lane_port, report.sandbox
         self._ready_at = self._clock()
         self._note_counters(report.counters)
         self._apply(Event.REPORTED_READY)
@@ -352,7 +359,7 @@ class AcceleratorProcess:
 
     def _exited(self, how: str) -> None:
         by_itself = self.state not in (State.RESTARTING, State.DRAINING)
-        self._process, self.counters, self.sandbox = None, {}, ""
+        self._process, self.counters, self.sandbox, self.lane_port = None, {}, "", 0
         if by_itself:
             healthy = 0.0 if self._ready_at is None else self._clock() - self._ready_at
             self._failures = life_cycle.failures_after_exit(self._failures, healthy)
@@ -438,6 +445,7 @@ class AcceleratorProcess:
             compiled=place.spec.compiled,
             uncompiled=self.strikes.suspected(self.tenancy.principal, self._clock()),
             clock_anchor=self._trust.clock.anchor,
+            lane_port=place.lane_port if place.spec.lanes else None,
         )
 
     def _issue_leaf(self) -> Leaf:

@@ -16,9 +16,10 @@ from accel_protocol.errors import ConfigurationError
 
 ENGINES = ("tensorflow", "onnx", "mxnet")
 DEFAULT_ENGINE = "tensorflow"
-_OPTIONS = ("engine", "python", "pace", "memory", "compile")
+_OPTIONS = ("engine", "python", "pace", "memory", "compile", "lanes")
 _PACES = ("on", "off")
 _COMPILES = ("auto", "off")
+_LANES = ("auto", "off")
 _SIZE = re.compile(r"([0-9]{1,9})(MiB|GiB)", re.ASCII)
 _UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
 _LEAST_MEMORY = (
@@ -39,6 +40,7 @@ class AcceleratorSpec:
         load_seconds, run_seconds: how long loading a graph, or one run, may take.
         memory_bytes: what its process may take for itself; None for what the machine has.
         compiled: whether graphs are compiled where a compiling engine is installed.
+        lanes: whether clients may run without gRPC.
     """
 
     type: str = HOST_TYPE
@@ -50,6 +52,7 @@ class AcceleratorSpec:
     run_seconds: float = 600.0
     memory_bytes: int | None = None
     compiled: bool = True
+    lanes: bool = True
 
 
 def parse_accelerator(text: str) -> AcceleratorSpec:
@@ -73,6 +76,8 @@ def parse_accelerator(text: str) -> AcceleratorSpec:
         spec = replace(spec, memory_bytes=_read_memory(chosen["memory"], accelerator_type))
     if "compile" in chosen:
         spec = replace(spec, compiled=_read_compile(chosen["compile"], accelerator_type))
+    if "lanes" in chosen:
+        spec = replace(spec, lanes=_read_lanes(chosen["lanes"]))
     return spec
 
 
@@ -83,7 +88,7 @@ def _read_options(options: list[str]) -> Mapping[str, str]:
         if name not in _OPTIONS or not equals or not value:
             raise _invalid(
                 f"{option[:40]!r} is no option of an accelerator",
-                ("engine=E", "python=PATH", "pace=on", "memory=SIZE", "compile=off"),
+                ("engine=E", "python=PATH", "pace=on", "memory=SIZE", "compile=off", "lanes=off"),
             )
         if name in chosen:
             raise _invalid(f"The option {name} is given twice", _OPTIONS)
@@ -130,6 +135,12 @@ def _read_compile(choice: str, accelerator_type: str) -> bool:
             f"The type {accelerator_type} is emulated, and graphs are not compiled there.",
             remedy=f"Use the type {HOST_TYPE}, or leave out compile=auto.",
         )
+    return choice == "auto"
+
+
+def _read_lanes(choice: str) -> bool:
+    if choice not in _LANES:
+        raise _invalid(f"There are no lanes {choice[:40]!r}", _LANES)
     return choice == "auto"
 
 

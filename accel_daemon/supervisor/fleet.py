@@ -103,7 +103,7 @@ def build_fleet(
     Raises:
         ConfigurationError: ports run out, or files of the home cannot be used.
     """
-    if listening.first_port and listening.first_port + len(specs) - 1 > 65_535:
+    if listening.first_port and listening.first_port + 2 * len(specs) - 1 > 65_535:
         raise ConfigurationError(
             f"{len(specs)} accelerators need ports up to above 65535.", remedy="Use a lower --port."
         )
@@ -121,6 +121,7 @@ def build_fleet(
             listen_host=listening.host,
             advertised_host=listening.advertised_host,
             port=listening.first_port + ordinal if listening.first_port else 0,
+            lane_port=listening.first_port + len(specs) + ordinal if listening.first_port else 0,
             sandbox=sandbox,
         )
         accelerators.append(AcceleratorProcess(placement, trust, launcher, faults=faults))

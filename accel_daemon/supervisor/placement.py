@@ -23,6 +23,7 @@ class Placement:
         listen_host: address to listen on.
         advertised_host: host that clients are told.
         port: where to listen; 0 lets the system choose once.
+        lane_port: where lanes do; 0 lets the system choose.
         sandbox: what its process has to be confined by.
     """
 
@@ -33,6 +34,7 @@ class Placement:
     listen_host: str
     advertised_host: str
     port: int = 0
+    lane_port: int = 0
     sandbox: Level = Level.STRICT
 
 

@@ -42,6 +42,7 @@ def _is_well_formed(report: Report) -> bool:
     return (
         report.kind in _KINDS
         and _is_count(report.port, 65_535)
+        and _is_count(report.lane_port, 65_535)
         and isinstance(report.message, str)
         and isinstance(report.sandbox, str)
         and isinstance(report.counters, dict)

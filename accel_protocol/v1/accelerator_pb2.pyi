@@ -997,3 +997,55 @@ class ListResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["counters", b"counters", "graphs", b"graphs", "process", b"process"]) -> None: ...
 
 global___ListResponse = ListResponse
+
+@typing.final
+class LaneOpen(google.protobuf.message.Message):
+    """The fast lane: a connection of its own for one Run stream, without gRPC.
+
+    TLS 1.3 with the accelerator's certificate, application protocol "accel-run/1"; on the same host a
+    local socket instead. Where it listens is in the answer to `Connect`; a client that cannot reach it
+    uses Run. Each message has its length before it, four bytes, little-endian. The client's first one is
+    LaneOpen, the accelerator's LaneOpened; then come RunRequest and RunResponse with the rules of Run,
+    under the same ticket, limits and deadlines. A RunResponse with call_id 0 and an error says why the
+    accelerator ends the lane. Closing the connection cancels the call that is on it.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: builtins.int
+    TICKET_FIELD_NUMBER: builtins.int
+    version: builtins.int
+    """Of the protocol; 1."""
+    ticket: builtins.str
+    def __init__(
+        self,
+        *,
+        version: builtins.int = ...,
+        ticket: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ticket", b"ticket", "version", b"version"]) -> None: ...
+
+global___LaneOpen = LaneOpen
+
+@typing.final
+class LaneOpened(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    """Finds the lane in the daemon's log."""
+    @property
+    def error(self) -> global___Error:
+        """Instead: the lane is refused, with an error of Run."""
+
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        error: global___Error | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["error", b"error"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["error", b"error", "request_id", b"request_id"]) -> None: ...
+
+global___LaneOpened = LaneOpened

@@ -35,7 +35,8 @@ from client_runtime.transport import channel as channels
 from client_runtime.transport import grants
 from client_runtime.transport.exchange import Answer, Call, Sending, exchange
 from client_runtime.transport.grants import Grant
-from client_runtime.transport.lane import GrpcLane, Lane
+from client_runtime.transport.lane import Lane
+from client_runtime.transport.lane_choice import LaneChoice
 from client_runtime.transport.retrying import RetryBudget, Ride, renewable
 from client_runtime.transport.uploading import Upload
 
@@ -66,6 +67,7 @@ class Attachment:
     ) -> None:
         self._endpoint, self._keys, self._accelerator = endpoint, keys, accelerator
         self._patience, self._budget = patience, budget or RetryBudget()
+        self._lanes = LaneChoice(endpoint)
         self._lock = threading.Lock()
         self._idle: list[Lane] = []
         self._grant: Grant | None = None
@@ -154,7 +156,7 @@ class Attachment:
         for lane in lanes:
             if lane is not chosen and lane not in usable:
                 lane.close()
-        return chosen or GrpcLane(channel, grant)
+        return chosen or self._lanes.open(channel, grant)
 
     def _give_back(self, lane: Lane) -> None:
         with self._lock:

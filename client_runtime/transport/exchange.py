@@ -13,7 +13,9 @@ from google.protobuf.message import DecodeError
 
 from accel_protocol import frames, tensors
 from accel_protocol.errors import AcceleratorError, CancelledError, DeadlineError, StreamError
+from accel_protocol.frames import Message
 from accel_protocol.limits import DEFAULT_LIMITS
+from accel_protocol.message_stream import take_payload
 from accel_protocol.payload import Assembly, headers_from_wire
 from accel_protocol.tensors import Array
 from accel_protocol.v1 import accelerator_pb2 as pb
@@ -190,10 +192,10 @@ class _Outgoing:
         payload = [data for _, data in encoded]
         piece = DEFAULT_LIMITS.piece_bytes
         self._left = max(1, math.ceil(sum(map(len, payload)) / piece))
-        self._frames = frames.split(call_id, head.SerializeToString(), payload, piece)
+        self._frames = frames.split_parts(call_id, head.SerializeToString(), payload, piece)
         self.seconds = time.perf_counter() - started
 
-    def messages(self, lane: Lane) -> Iterator[bytes]:
+    def messages(self, lane: Lane) -> Iterator[Message]:
         while True:
             started = time.perf_counter()
             message = next(self._frames, None)
@@ -246,9 +248,9 @@ class _watched:  # noqa: N801 - used like a function
 def _receive(lane: Lane, started: float, outgoing: _Outgoing) -> Answer | AcceleratorError:
     assembly, result, parsing = None, None, 0.0
     while assembly is None or not assembly.complete:
-        message = lane.receive()
+        incoming = lane.receive()
         arrived = time.perf_counter()
-        frame = frames.decode(message)
+        frame = incoming.frame
         if frame.call_id != outgoing.call_id:
             raise StreamError("An answer belongs to another call.")
         if frame.error is not None:
@@ -261,8 +263,7 @@ def _receive(lane: Lane, started: float, outgoing: _Outgoing) -> Answer | Accele
         elif frame.payload is None:
             raise StreamError("A message of an unfinished answer carries no bytes.")
         assert assembly is not None
-        if frame.payload is not None and (len(frame.payload) or not assembly.complete):
-            assembly.add(frame.payload)
+        take_payload(incoming, lane.fill, assembly)
         parsing += time.perf_counter() - arrived
     assert result is not None
     arrived = time.perf_counter()

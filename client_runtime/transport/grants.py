@@ -52,6 +52,7 @@ class Grant:
         server_name: the name its certificate must carry.
         ticket: what to show it.
         renew_at: elapsed_seconds() from which a new grant should be asked for.
+        lane_address: "HOST:PORT" where it accepts lanes; "" for nowhere.
     """
 
     accelerator_id: str
@@ -61,6 +62,7 @@ class Grant:
     server_name: str
     ticket: str = field(repr=False)
     renew_at: float = 0.0
+    lane_address: str = ""
 
 
 def request_grant(endpoint: Endpoint, key: AccessKey, accelerator: str | int | None) -> Grant:
@@ -119,6 +121,7 @@ def _grant(
         server_name=_text(chosen["serverName"]),
         ticket=_text(answer["ticket"]),
         renew_at=started + _whole(answer["ticketExpiresIn"]) * _RENEW_AT,
+        lane_address=_text(chosen.get("laneEndpoint", "")),
     )
 
 

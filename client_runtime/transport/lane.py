@@ -8,7 +8,10 @@ from typing import Protocol
 
 import grpc
 
+from accel_protocol import frames
 from accel_protocol.errors import ConnectionLostError
+from accel_protocol.frames import Message
+from accel_protocol.message_stream import Incoming
 from accel_protocol.methods import METHODS
 from client_runtime.transport import channel as channels
 from client_runtime.transport.grants import Grant
@@ -22,11 +25,22 @@ class Lane(Protocol):
     def is_taken_up(self) -> bool:
         """Wait until the accelerator has taken up this stream; False: it ended before that."""
 
-    def send(self, messages: Iterable[bytes]) -> None:
-        """Send a call's messages; they are encoded as the transport takes them."""
+    def send(self, messages: Iterable[Message]) -> None:
+        """Send a call's messages; they are encoded as the transport takes them.
 
-    def receive(self) -> bytes:
-        """The next message.
+        Raises:
+            AcceleratorError: the stream ended.
+        """
+
+    def receive(self) -> Incoming:
+        """The next message, of whose payload `fill` may have to read the rest.
+
+        Raises:
+            AcceleratorError: the stream ended.
+        """
+
+    def fill(self, room: memoryview) -> None:
+        """Fill `room` with what the payload of the latest message lacks.
 
         Raises:
             AcceleratorError: the stream ended.
@@ -44,7 +58,7 @@ class GrpcLane:
 
     def __init__(self, channel: grpc.Channel, grant: Grant) -> None:
         self.grant = grant
-        self._calls: SimpleQueue[Iterable[bytes] | None] = SimpleQueue()
+        self._calls: SimpleQueue[Iterable[Message] | None] = SimpleQueue()
         invoke = channel.stream_stream(METHODS["Run"].path)
         try:
             self._stream = invoke(self._messages(), metadata=channels.metadata(grant))
@@ -53,18 +67,18 @@ class GrpcLane:
 
     def _messages(self) -> Iterable[bytes]:
         while (call := self._calls.get()) is not None:
-            yield from call
+            yield from map(b"".join, call)
 
     def is_taken_up(self) -> bool:
         """See `Lane.is_taken_up`."""
         # The first thing that the accelerator does on a stream is to send them.
         return bool(self._stream.initial_metadata())
 
-    def send(self, messages: Iterable[bytes]) -> None:
+    def send(self, messages: Iterable[Message]) -> None:
         """See `Lane.send`."""
         self._calls.put(messages)
 
-    def receive(self) -> bytes:
+    def receive(self) -> Incoming:
         """See `Lane.receive`."""
         try:
             message: bytes = next(self._stream)
@@ -72,7 +86,10 @@ class GrpcLane:
             raise channels.typed(error) from error
         except StopIteration:
             raise ConnectionLostError("The accelerator ended the stream.") from None
-        return message
+        return Incoming(frames.decode(message), 0, len(message))
+
+    def fill(self, room: memoryview) -> None:
+        """See `Lane.fill`; gRPC's messages come whole."""
 
     def is_open(self) -> bool:
         """See `Lane.is_open`."""

@@ -1,0 +1,266 @@
+"""One lane: a connection, its thread, and its place among the open Run streams."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError as WorkCancelledError
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+
+from accel_daemon.accelerator import run_stream
+from accel_daemon.accelerator.lanes.hang_ups import HangUps
+from accel_daemon.accelerator.lanes.wire import Wire
+from accel_daemon.accelerator.run_stream import Call, CallReceiver
+from accel_daemon.accelerator.service import AcceleratorService, Tenant
+from accel_daemon.accelerator.visits import Doorkeeper, Visit
+from accel_protocol.errors import (
+    AcceleratorError,
+    ConnectionLostError,
+    DeadlineError,
+    InternalError,
+    StreamError,
+    VersionError,
+)
+from accel_protocol.frames import Message
+from accel_protocol.lanes import LANE_VERSION
+from accel_protocol.message_stream import Incoming, MessageReader, write_message
+from accel_protocol.methods import HOT_PATH, METHODS
+from accel_protocol.v1 import accelerator_pb2 as pb
+
+_log = logging.getLogger(__name__)
+# For the loop to say whether a lane may open: it waits for policies for two seconds at most.
+_ADMISSION_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class House:
+    """What all lanes of one accelerator share.
+
+    Attributes:
+        service: what answers.
+        door: admits.
+        loop: that both live on.
+        hang_ups: tells who is gone.
+        closed_for: why no lane is open at present; None where they are.
+    """
+
+    service: AcceleratorService
+    door: Doorkeeper
+    loop: asyncio.AbstractEventLoop
+    hang_ups: HangUps
+    closed_for: Callable[[], AcceleratorError | None] = lambda: None
+
+
+class Lane:
+    """Serves one connection on the current thread; `end` may come from any.
+
+    Args:
+        house: what it shares with others.
+        wire: the connection.
+        admitted: told once a good ticket was shown.
+    """
+
+    def __init__(self, house: House, wire: Wire, admitted: Callable[[], object]) -> None:
+        self._house, self._wire, self._admitted = house, wire, admitted
+        limits = house.service.limits
+        self._reader = MessageReader(wire.read_into, limits)
+        self._receiver = CallReceiver(limits)
+        self._lock = threading.Lock()
+        self._ending: AcceleratorError | None = None
+        self._is_calling = self._is_abandoned = self._is_given_up = False
+        self._cancel: Callable[[], object] | None = None
+        self._visit: Visit | None = None
+        self._stream: asyncio.Task[object] | None = None
+        self._over = asyncio.Event()
+        self._seen: set[bytes] = set()
+
+    def serve(self) -> None:
+        """Answer calls until the lane ends, and close the connection."""
+        error: AcceleratorError | None = None
+        try:
+            tenant, visit = self._open()
+            self._house.hang_ups.watch(self._wire.fileno(), self._abandoned)
+            self._answer_calls(tenant, visit)
+        except TimeoutError:
+            error = DeadlineError("The lane's next bytes did not come, or go, in time.")
+        except AcceleratorError as failure:
+            error = failure
+        except Exception:
+            _log.exception("a lane failed")
+            error = InternalError("The accelerator failed on this lane.")
+        self._close(error)
+
+    def _open(self) -> tuple[Tenant, Visit]:
+        """Have the lane admitted, and say so.
+
+        Raises:
+            AcceleratorError: it is not.
+        """
+        asked = _read_open(self._reader.next_whole())
+        metadata = (("authorization", f"Bearer {asked.ticket}"),)
+        visit = self._visit = Visit(
+            self._house.door, METHODS[HOT_PATH].path, metadata, self._wire.peer
+        )
+        if asked.version != LANE_VERSION:
+            raise VersionError(f"This accelerator's lanes speak version {LANE_VERSION}.")
+        opened: Future[Tenant] = Future()
+        asyncio.run_coroutine_threadsafe(self._hold_open(visit, opened), self._house.loop)
+        tenant = opened.result(_ADMISSION_SECONDS)
+        self._admitted()
+        answer = pb.LaneOpened(request_id=visit.request_id)
+        write_message(self._wire.write, [answer.SerializeToString()])
+        return tenant, visit
+
+    async def _hold_open(self, visit: Visit, opened: Future[Tenant]) -> None:
+        """The lane's place among the open streams; on the event loop."""
+        service = self._house.service
+        try:
+            if (why := self._house.closed_for()) is not None:
+                raise why
+            ticket = await visit.admit()
+            assert ticket is not None
+            with service.gate.streams.entered(ticket):
+                self._stream = asyncio.current_task()
+                opened.set_result(service.tenant_of(ticket))
+                await self._over.wait()
+        except AcceleratorError as error:
+            if opened.done():
+                self.end(error)
+            else:
+                opened.set_exception(error)
+        except BaseException:
+            if not opened.done():
+                opened.set_exception(ConnectionLostError("The accelerator is shutting down."))
+            raise
+
+    def end(self, error: AcceleratorError) -> None:
+        """End the lane with this error; a call that is on it may finish when the process drains."""
+        with self._lock:
+            self._ending = error
+            if not self._is_calling:
+                self._wire.hang_up()
+            elif not isinstance(error, ConnectionLostError):
+                self._give_up_call()
+
+    def _abandoned(self) -> None:
+        """The other side is gone; or `end` has hung up, which looks the same."""
+        with self._lock:
+            if self._ending is None:
+                self._is_abandoned = True
+                self._give_up_call()
+
+    def _give_up_call(self) -> None:
+        self._is_given_up = True
+        if self._cancel is not None:
+            self._cancel()
+
+    def _answer_calls(self, tenant: Tenant, visit: Visit) -> None:
+        while (incoming := self._next()) is not None:
+            self._house.service.count_message(incoming.size, is_answer=False)
+            call = self._receiver.take(incoming, self._reader.fill)
+            if call is None:
+                continue
+            with self._calling():
+                for answer in self._answer(tenant, call, visit):
+                    size = write_message(self._wire.write, answer)
+                    self._house.service.count_message(size, is_answer=True)
+        if self._ending is not None:
+            raise self._ending
+
+    def _next(self) -> Incoming | None:
+        """The next message; None at the end. A lane may be idle between two calls.
+
+        Raises:
+            TimeoutError: the rest of a call does not come.
+        """
+        while True:
+            try:
+                return self._reader.next()
+            except TimeoutError:
+                if self._receiver.is_midway or not self._reader.is_between:
+                    raise
+
+    @contextlib.contextmanager
+    def _calling(self) -> Iterator[None]:
+        with self._lock:
+            if self._ending is not None:
+                raise self._ending
+            self._is_calling = True
+        try:
+            with self._house.service.gate.streams.busy(self._stream):
+                yield
+        finally:
+            with self._lock:
+                self._is_calling = False
+        if self._ending is not None:
+            raise self._ending
+
+    def _answer(self, tenant: Tenant, call: Call, visit: Visit) -> Iterable[Message]:
+        service = self._house.service
+        service.log_first_use(tenant, call.graph_id, self._seen, visit)
+        direct = service.answer_directly(tenant, call, visit, self._house.loop, self._cancellable)
+        return direct or self._answer_on_loop(tenant, call, visit)
+
+    def _answer_on_loop(self, tenant: Tenant, call: Call, visit: Visit) -> Iterable[Message]:
+        work = asyncio.run_coroutine_threadsafe(
+            self._house.service.answer(tenant, call, visit), self._house.loop
+        )
+        try:
+            with self._cancellable(work.cancel):
+                return work.result()
+        except WorkCancelledError:
+            raise self._ending or ConnectionLostError("The lane was closed.") from None
+
+    @contextlib.contextmanager
+    def _cancellable(self, cancel: Callable[[], object]) -> Iterator[None]:
+        with self._lock:
+            self._cancel = cancel
+            if self._is_given_up:
+                cancel()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._cancel = None
+
+    def _close(self, error: AcceleratorError | None) -> None:
+        self._house.hang_ups.forget(self._wire.fileno())
+        if error is not None and not self._is_abandoned:
+            with contextlib.suppress(TimeoutError, AcceleratorError):
+                self._say_why(error)
+        self._wire.close()
+        if not self._house.loop.is_closed():
+            self._house.loop.call_soon_threadsafe(self._over.set)
+
+    def _say_why(self, error: AcceleratorError) -> None:
+        visit = self._visit
+        if visit is not None:
+            error.request_id = visit.request_id
+            _log.info("refused %s: %s", visit.request_id, error.reason)
+            self._house.loop.call_soon_threadsafe(visit.refused, error)
+        if self._stream is None:
+            refusal = pb.LaneOpened(error=run_stream.error_message(error)).SerializeToString()
+        else:
+            refusal = run_stream.refusal(0, error)
+        write_message(self._wire.write, [refusal])
+
+
+def _read_open(message: bytes | None) -> pb.LaneOpen:
+    """A lane's first message.
+
+    Raises:
+        ConnectionLostError: none came.
+        StreamError: it is none.
+    """
+    if message is None:
+        raise ConnectionLostError("The lane ended before it began.")
+    try:
+        return pb.LaneOpen.FromString(message)
+    except DecodeError:
+        raise StreamError("A lane's first message cannot be read.") from None

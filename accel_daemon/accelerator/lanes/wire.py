@@ -1,0 +1,117 @@
+"""The sockets under lanes: bytes in, bytes out, and an end that any thread may bring about."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from typing import Protocol
+
+from accel_protocol.errors import ConnectionLostError
+from accel_protocol.tensors import Buffer
+
+_LAST_BYTES_SECONDS = 2.0
+_DRAINED_BYTES = 1 << 20
+
+
+class Wire(Protocol):
+    """One connection. Its thread reads and writes; other threads may only `hang_up`."""
+
+    peer: str
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+
+    def read_into(self, room: memoryview) -> int:
+        """Fill the beginning of `room`; how many bytes came, 0 at the end.
+
+        Raises:
+            TimeoutError: nothing came in time.
+            ConnectionLostError: it broke.
+        """
+
+    def write(self, data: Buffer) -> None:
+        """Write all of it.
+
+        Raises:
+            TimeoutError: it was not taken in time.
+            ConnectionLostError: it broke.
+        """
+
+    def hang_up(self) -> None:
+        """Let whoever reads see the end, now; what is written still goes out."""
+
+    def close(self) -> None:
+        """End it, after what was written last has arrived if that is possible."""
+
+
+class SocketWire:
+    """A connected socket, with TLS or without.
+
+    Args:
+        connection: connected, and blocking.
+        peer: of whom, as gRPC names it: "ipv4:192.0.2.1:5000".
+        seconds: how long a read or a write may wait.
+    """
+
+    def __init__(self, connection: socket.socket, peer: str, seconds: float) -> None:
+        self._socket, self.peer = connection, peer
+        connection.settimeout(seconds)
+
+    def fileno(self) -> int:
+        """See `Wire.fileno`."""
+        return self._socket.fileno()
+
+    def read_into(self, room: memoryview) -> int:
+        """See `Wire.read_into`."""
+        try:
+            return self._socket.recv_into(room)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise _broken() from error
+
+    def write(self, data: Buffer) -> None:
+        """See `Wire.write`."""
+        try:
+            self._socket.sendall(data)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise _broken() from error
+
+    def hang_up(self) -> None:
+        """See `Wire.hang_up`."""
+        with contextlib.suppress(OSError):
+            # Not SSLSocket's own method, which forgets the TLS that another thread is inside of.
+            socket.socket.shutdown(self._socket, socket.SHUT_RD)
+
+    def close(self) -> None:
+        """See `Wire.close`."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_WR)
+            self._read_the_rest()
+        self._socket.close()
+
+    def _read_the_rest(self) -> None:
+        """What is not read when a socket is closed makes the kernel drop what was written last."""
+        end, read = time.monotonic() + _LAST_BYTES_SECONDS, 0
+        self._socket.settimeout(_LAST_BYTES_SECONDS)
+        raw = self._socket
+        while read < _DRAINED_BYTES and time.monotonic() < end:
+            data = socket.socket.recv(raw, 1 << 16)
+            if not data:
+                return
+            read += len(data)
+
+
+def peer_name(address: tuple[str, int] | str) -> str:
+    """GRPC's name of an address."""
+    if isinstance(address, str):
+        return "unix:"
+    host, port = address[0], address[1]
+    return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
+
+
+def _broken() -> ConnectionLostError:
+    return ConnectionLostError("The lane's connection broke.")

@@ -1,0 +1,211 @@
+"""A Run stream on a socket of its own, without gRPC: see LaneOpen in the .proto file."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Iterable, Iterator
+
+from google.protobuf.message import DecodeError
+
+from accel_protocol.errors import AcceleratorError, ConnectionLostError, StreamError
+from accel_protocol.frames import Message
+from accel_protocol.lanes import LANE_VERSION, TLS_PROTOCOL
+from accel_protocol.limits import DEFAULT_LIMITS
+from accel_protocol.message_stream import Incoming, MessageReader, write_message
+from accel_protocol.tensors import Buffer
+from accel_protocol.v1 import accelerator_pb2 as pb
+from client_runtime.discovery.endpoints import Endpoint
+from client_runtime.transport.channel import from_message
+from client_runtime.transport.grants import Grant, trusting
+
+# A lane is a short cut: who cannot have it soon takes the long way.
+_CONNECT_SECONDS = 2.0
+_OPEN_SECONDS = 10.0
+# A host that vanished is noticed within half a minute, also in the middle of a call.
+_TCP = (("TCP_NODELAY", 1), ("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 2))
+_UNACKNOWLEDGED_MS = 25_000
+
+
+class NoLaneError(Exception):
+    """This lane cannot be had, which says nothing of others."""
+
+
+class SocketLane:
+    """See `lane.Lane`.
+
+    Args:
+        connection: connected; TLS is verified.
+        grant: whose ticket is shown on it.
+
+    Raises:
+        AcceleratorError: the accelerator refused it.
+        OSError: it broke.
+    """
+
+    def __init__(self, connection: socket.socket, grant: Grant) -> None:
+        self.grant = grant
+        self._socket = connection
+        self._reader = MessageReader(self._read_into, DEFAULT_LIMITS)
+        self._lock = threading.Lock()
+        self._users, self._is_closed = 0, False
+        self._open()
+
+    def _open(self) -> None:
+        asked = pb.LaneOpen(version=LANE_VERSION, ticket=self.grant.ticket)
+        self._socket.settimeout(_OPEN_SECONDS)
+        write_message(self._socket.sendall, [asked.SerializeToString()])
+        opened = _read_opened(self._reader.next_whole())
+        if opened.HasField("error"):
+            raise from_message(opened.error)
+        self._socket.settimeout(None)
+
+    def is_taken_up(self) -> bool:
+        """See `Lane.is_taken_up`."""
+        return True  # a lane that is not does not exist
+
+    def send(self, messages: Iterable[Message]) -> None:
+        """See `Lane.send`."""
+        with self._used():
+            for message in messages:
+                write_message(self._write, message)
+
+    def receive(self) -> Incoming:
+        """See `Lane.receive`."""
+        with self._used():
+            incoming = self._reader.next()
+        if incoming is None:
+            raise ConnectionLostError("The accelerator ended the lane.")
+        if incoming.frame.call_id == 0 and incoming.frame.error is not None:
+            raise _why_it_ended(incoming.frame.error)
+        return incoming
+
+    def fill(self, room: memoryview) -> None:
+        """See `Lane.fill`."""
+        with self._used():
+            self._reader.fill(room)
+
+    def is_open(self) -> bool:
+        """See `Lane.is_open`; between two calls, when nothing is expected."""
+        if self._is_closed:
+            return False
+        try:
+            # What came unasked is a farewell, and so is the end.
+            socket.socket.recv(self._socket, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    def close(self) -> None:
+        """See `Lane.close`; on any thread."""
+        with self._lock:
+            self._is_closed = True
+            if not self._users:
+                self._socket.close()
+                return
+        with contextlib.suppress(OSError):
+            # Wakes the thread that is inside; SSLSocket's own method would spoil what it works on.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    @contextlib.contextmanager
+    def _used(self) -> Iterator[None]:
+        """This thread is inside the socket, which is closed behind it where that was asked for."""
+        with self._lock:
+            if self._is_closed:
+                raise ConnectionLostError("The lane was given up meanwhile.")
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._is_closed and not self._users:
+                    self._socket.close()
+
+    def _read_into(self, room: memoryview) -> int:
+        try:
+            return self._socket.recv_into(room)
+        except OSError as error:
+            raise ConnectionLostError("The lane's connection broke.") from error
+
+    def _write(self, data: Buffer) -> None:
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise self._last_word() or ConnectionLostError(
+                "The lane's connection broke."
+            ) from error
+
+    def _last_word(self) -> AcceleratorError | None:
+        """What the accelerator said before it stopped reading, if it said anything."""
+        try:
+            self._socket.settimeout(1.0)
+            incoming = self._reader.next()
+        except (OSError, AcceleratorError):
+            return None
+        if incoming is None or incoming.frame.error is None:
+            return None
+        return _why_it_ended(incoming.frame.error)
+
+
+def open_tls_lane(endpoint: Endpoint, grant: Grant) -> SocketLane:
+    """A lane over TLS 1.3 that accepts this accelerator only.
+
+    Raises:
+        NoLaneError: it cannot be had.
+        AcceleratorError: the accelerator refused it.
+    """
+    try:
+        connection = _connect(grant.lane_address)
+        with contextlib.ExitStack() as closing:
+            closing.callback(connection.close)
+            connection = _with_tls(connection, endpoint, grant)
+            closing.callback(connection.close)
+            lane = SocketLane(connection, grant)
+            closing.pop_all()
+    except (OSError, ValueError, ConnectionLostError, StreamError) as error:
+        raise NoLaneError(str(error)) from error
+    return lane
+
+
+def _connect(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    connection = socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (*_TCP, ("TCP_USER_TIMEOUT", _UNACKNOWLEDGED_MS)):
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    connection.settimeout(_OPEN_SECONDS)
+    return connection
+
+
+def _with_tls(connection: socket.socket, endpoint: Endpoint, grant: Grant) -> ssl.SSLSocket:
+    context = trusting(endpoint.ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols([TLS_PROTOCOL])
+    # The certificate must name the accelerator itself, whatever address leads to it.
+    tls = context.wrap_socket(connection, server_hostname=grant.server_name)
+    if tls.selected_alpn_protocol() != TLS_PROTOCOL:
+        tls.close()
+        raise OSError("what listens there has no lanes")
+    return tls
+
+
+def _read_opened(message: bytes | None) -> pb.LaneOpened:
+    if message is None:
+        raise ConnectionLostError("The accelerator ended the lane before it began.")
+    try:
+        return pb.LaneOpened.FromString(message)
+    except DecodeError:
+        raise StreamError("The accelerator's first message cannot be read.") from None
+
+
+def _why_it_ended(data: memoryview) -> AcceleratorError:
+    try:
+        return from_message(pb.Error.FromString(bytes(data)))
+    except DecodeError:
+        return StreamError("Why the lane ended cannot be read.")
