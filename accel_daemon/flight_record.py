@@ -143,18 +143,26 @@ class Entry:
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
         """The engine has it."""
+        self.begin()
+        try:
+            yield
+        finally:
+            self.end()
+
+    def begin(self) -> None:
+        """The engine has it, until `end`."""
         began = time.monotonic()
         self._due = min(self._due, began + self._seconds)
         slot = self._recorder.take()
         if slot is not None:
             self._recorder.write(slot, self._kind, self._graph_id, began, self._due)
         self._slot = slot
-        try:
-            yield
-        finally:
-            self._slot = None
-            if slot is not None:
-                self._recorder.clear(slot)
+
+    def end(self) -> None:
+        """It is over."""
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            self._recorder.clear(slot)
 
     def end_within(self, seconds: float) -> None:
         """It was told to stop, and has to be over so soon."""

@@ -9,7 +9,7 @@ against the generated classes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from accel_protocol.errors import StreamError
 from accel_protocol.tensors import Buffer
@@ -26,8 +26,7 @@ class IncompleteError(Exception):
     """More of a message is needed to read its beginning."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One message. `head` and `error` are serialized messages, None where absent."""
 
     call_id: int
@@ -47,12 +46,12 @@ def encode_parts(
     call_id: int, head: bytes | None = None, payload: Sequence[Buffer] = (), error: bytes = b""
 ) -> Message:
     """One message, in which the parts of `payload` stand as they are."""
-    start = b"\x08" + _varint(call_id)
+    start = b"\x08" + varint(call_id)
     if head is not None:
-        start += b"\x12" + _varint(len(head)) + head
+        start += b"\x12" + varint(len(head)) + head
     if payload:
-        start += b"\x1a" + _varint(sum(map(len, payload)))
-    end = [b"\x22" + _varint(len(error)) + error] if error else []
+        start += b"\x1a" + varint(sum(map(len, payload)))
+    end = [b"\x22" + varint(len(error)) + error] if error else []
     return [start, *payload, *end]
 
 
@@ -118,8 +117,9 @@ def decode_beginning(beginning: Buffer, size: int) -> tuple[Frame, int]:
     """
     view = memoryview(beginning)
     call_id = position = 0
-    found: dict[int, memoryview] = {}
-    while position < len(view):
+    found: list[memoryview | None] = [None] * (_ERROR + 1)
+    end = len(view)
+    while position < end:
         key, position = _read_varint(view, position, size)
         field, wire_type = key >> 3, key & 7
         if field == 0:
@@ -129,14 +129,13 @@ def decode_beginning(beginning: Buffer, size: int) -> tuple[Frame, int]:
             call_id = value if field == _CALL_ID else call_id
             continue
         start, position = _extent(view, position, wire_type, size)
-        if position > len(view) and not (field == _PAYLOAD and position == size):
+        if position > end and not (field == _PAYLOAD and position == size):
             raise IncompleteError
-        if wire_type == _BYTES:
+        if wire_type == _BYTES and field <= _ERROR:
             found[field] = view[start:position]
     if position < size:
         raise IncompleteError
-    frame = Frame(call_id, found.get(_HEAD), found.get(_PAYLOAD), found.get(_ERROR))
-    return frame, position - len(view)
+    return Frame(call_id, found[_HEAD], found[_PAYLOAD], found[_ERROR]), position - end
 
 
 def _extent(view: memoryview, position: int, wire_type: int, size: int) -> tuple[int, int]:
@@ -151,7 +150,8 @@ def _extent(view: memoryview, position: int, wire_type: int, size: int) -> tuple
     return position, position + length
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """A number as protobuf writes it."""
     if value < 0x80:
         return bytes((value,))
     out = bytearray()
@@ -163,6 +163,8 @@ def _varint(value: int) -> bytes:
 
 
 def _read_varint(view: memoryview, position: int, size: int) -> tuple[int, int]:
+    if position < len(view) and (byte := view[position]) < 0x80:
+        return byte, position + 1  # most are so short
     result = 0
     for shift in range(0, 70, 7):
         if position >= len(view):

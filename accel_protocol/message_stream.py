@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from accel_protocol import frames
 from accel_protocol.errors import ConnectionLostError
@@ -27,8 +27,7 @@ Write = Callable[[Buffer], object]
 Fill = Callable[[memoryview], None]
 
 
-@dataclass(frozen=True)
-class Incoming:
+class Incoming(NamedTuple):
     """A message whose payload may still be on its way.
 
     Attributes:
@@ -55,12 +54,12 @@ class MessageReader:
         self._read_into, self._limits = read_into, limits
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._start = self._end = 0
-        self._is_inside = False
+        self._missing = 0
 
     @property
     def is_between(self) -> bool:
-        """Whether nothing of the next message is there."""
-        return self._start == self._end and not self._is_inside
+        """Whether the latest message is there as a whole, and nothing of the next one."""
+        return self._start == self._end and not self._missing
 
     def next(self) -> Incoming | None:
         """The next message of a Run stream; None where the stream ends between two.
@@ -71,11 +70,9 @@ class MessageReader:
             ConnectionLostError: the stream ended within a message.
             StreamError, LimitError: it is none that may be sent.
         """
-        self._is_inside = False
         size = self._read_size()
         if size is None:
             return None
-        self._is_inside = True
         wanted = min(size, _BUFFER_BYTES - _LENGTH.size)
         while True:
             view = self._buffer[self._start : min(self._start + size, self._end)]
@@ -87,6 +84,7 @@ class MessageReader:
                 self._read_some()
             else:
                 self._start += len(view)
+                self._missing = missing
                 return Incoming(_with_own_payload(frame), missing, size)
 
     def next_whole(self) -> bytes | None:
@@ -110,6 +108,7 @@ class MessageReader:
             if not count:
                 raise _cut_off()
             position += count
+        self._missing = max(0, self._missing - len(room))
 
     def _read_size(self) -> int | None:
         while self._end - self._start < _LENGTH.size:
@@ -188,7 +187,7 @@ def _with_own_payload(frame: Frame) -> Frame:
     """An engine may keep what it is fed, and the buffer is used again."""
     if frame.payload is None:
         return frame
-    return replace(frame, payload=memoryview(bytes(frame.payload)))
+    return Frame(frame.call_id, frame.head, memoryview(bytes(frame.payload)), frame.error)
 
 
 def _cut_off() -> ConnectionLostError:

@@ -35,24 +35,37 @@ def headers_from_wire(messages: Iterable[object]) -> tuple[TensorHeader, ...]:
     )
 
 
+def check_headers(headers: Sequence[TensorHeader], limits: Limits) -> int:
+    """Refuse headers that no honest peer sends; the bytes of the payload that they announce.
+
+    Raises:
+        LimitError, StreamError, FeedError: they are refused.
+    """
+    limits.check("call_tensors", len(headers))
+    for header in headers:
+        tensors.check_header(header, limits)
+    total = sum(header.size for header in headers)
+    limits.check("call_bytes", total)
+    return total
+
+
 class Assembly:
     """The tensors of one call in one direction, while they arrive.
 
     Args:
         headers: what the call's first message announced.
         limits: the receiver's bounds.
+        total: what `check_headers` answered, where these headers were checked before.
 
     Raises:
         LimitError, StreamError, FeedError: the headers are refused.
     """
 
-    def __init__(self, headers: Sequence[TensorHeader], limits: Limits) -> None:
-        limits.check("call_tensors", len(headers))
-        for header in headers:
-            tensors.check_header(header, limits)
+    def __init__(
+        self, headers: Sequence[TensorHeader], limits: Limits, total: int | None = None
+    ) -> None:
         self._headers = headers
-        self._total = sum(header.size for header in headers)
-        limits.check("call_bytes", self._total)
+        self._total = check_headers(headers, limits) if total is None else total
         self._received = 0
         self._whole: Buffer | None = None
         self._parts: list[memoryview] | None = None
@@ -133,5 +146,7 @@ class Assembly:
         if self._parts is not None:
             return list(self._parts)
         view = memoryview(self._whole if self._whole is not None else b"")
-        ends = np.cumsum([0, *(header.size for header in self._headers)]).tolist()
+        if len(self._headers) == 1:
+            return [view]
+        ends = itertools.accumulate((header.size for header in self._headers), initial=0)
         return [view[a:b] for a, b in itertools.pairwise(ends)]

@@ -10,10 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from contextlib import AbstractContextManager
-from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from accel_daemon.accelerator.loaded_graph import Loaded, Outcome, left_of
 from accel_daemon.accelerator.memory_watch import MemoryWatch
@@ -24,17 +21,40 @@ from accel_daemon.accelerator.vigil import Vigil
 from accel_daemon.flight_record import Entry
 from accel_protocol.errors import AnswerLostError, CancelledError
 
-# Where a run can be cancelled from, while it goes on: with a function for any thread.
-Cancellable = Callable[[Callable[[], None]], AbstractContextManager[None]]
+
+class Cancellable(Protocol):
+    """From where a run may be cancelled while it goes on."""
+
+    def begin(self, cancel: Callable[[], object]) -> None:
+        """It goes on from now on; `cancel` works on any thread, and may be called at once."""
+
+    def end(self) -> None:
+        """It is over."""
+
+
+class Work:
+    """What goes on in an engine on another thread; what `Stopping` needs of a future."""
+
+    is_over = False
+
+    def done(self) -> bool:
+        """Whether it is over."""
+        return self.is_over
+
+    def exception(self) -> None:
+        """Its own thread looks at that."""
+
+    def add_done_callback(self, callback: Callable[[Any], object]) -> None:
+        """Nobody has to be told."""
 
 
 class Stopping(Protocol):
     """Stops runs; on the event loop."""
 
-    def starve(self, loaded: Loaded, work: Future[None], entry: Entry) -> None:
+    def starve(self, loaded: Loaded, work: Work, entry: Entry) -> None:
         """There is no memory for it."""
 
-    def cancel(self, loaded: Loaded, work: Future[None], entry: Entry) -> None:
+    def cancel(self, loaded: Loaded, work: Work, entry: Entry) -> None:
         """Nobody wants it any more."""
 
 
@@ -100,22 +120,29 @@ class DirectRuns:
         cancellable: Cancellable,
     ) -> Outcome:
         received = time.monotonic()
-        with self._queue.place_of_thread(call.timeout, call.graph_id):
+        self._queue.enter_thread(call.timeout, call.graph_id)
+        began = time.monotonic()
+        try:
             timeout = self._vigil.bounded(left_of(call.timeout, received))
-            entry, work = self._vigil.run(call.graph_id, timeout), Future[None]()
-            starve = partial(self._stopping.starve, loaded, work, entry)
-            cancel = partial(self._stopping.cancel, loaded, work, entry)
+            entry, work = self._vigil.run(call.graph_id, timeout), Work()
+            followed = self._watch.follow_thread(
+                lambda: self._stopping.starve(loaded, work, entry), loop
+            )
             try:
-                with (
-                    self._watch.followed_thread(starve, loop),
-                    cancellable(lambda: _later(loop, cancel)),
-                    entry.at_work(),
-                ):
-                    started = time.monotonic()
-                    fetches = loaded.graph.run(call.feeds, timeout)
-                    ended = time.monotonic()
+                cancellable.begin(
+                    lambda: _later(loop, lambda: self._stopping.cancel(loaded, work, entry))
+                )
+                entry.begin()
+                started = time.monotonic()
+                fetches = loaded.graph.run(call.feeds, timeout)
             finally:
-                work.set_result(None)
+                work.is_over = True
+                entry.end()
+                cancellable.end()
+                self._watch.leave_thread(followed)
+        finally:
+            ended = time.monotonic()
+            self._queue.leave_thread(ended - began)
         timing = Timing(queue=started - received, compute=ended - started)
         loaded.count(timing)
         return Outcome(fetches, timing, loaded.graph.repeatable)

@@ -208,22 +208,34 @@ class OpenStreams:
         self._draining = error
 
     @contextmanager
-    def busy(self, stream: asyncio.Task[object] | None = None) -> Iterator[None]:
-        """Mark a stream as inside a call; on any thread.
-
-        Args:
-            stream: the task that entered; by default the current one.
+    def busy(self) -> Iterator[None]:
+        """Mark the current task's stream as inside a call.
 
         Raises:
             ConnectionLostError: at the end, when the process began to shut down meanwhile.
         """
-        task = stream or asyncio.current_task()
+        task = asyncio.current_task()
         assert task is not None
-        self._busy.add(task)
+        self.begin_call(task)
         try:
             yield
         finally:
             self._busy.discard(task)
+        self.end_call(task)
+
+    def begin_call(self, stream: asyncio.Task[object] | None) -> None:
+        """Mark a stream, by the task that entered, as inside a call; on any thread."""
+        assert stream is not None
+        self._busy.add(stream)
+
+    def end_call(self, stream: asyncio.Task[object] | None) -> None:
+        """It is not any more; on any thread.
+
+        Raises:
+            ConnectionLostError: the process began to shut down meanwhile.
+        """
+        assert stream is not None
+        self._busy.discard(stream)
         if self._draining is not None:
             raise self._draining
 

@@ -11,14 +11,14 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from accel_daemon.accelerator.direct_runs import DirectRuns
+from accel_daemon.accelerator.direct_runs import DirectRuns, Work
 from accel_daemon.accelerator.emulation import (
     Emulation,
     allowed_growth,
@@ -49,7 +49,7 @@ _WATCH_SECONDS = 0.1
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _Work = asyncio.Future[tuple[dict[str, Array], float]]
-_AnyWork = asyncio.Future[Any] | Future[Any]
+_AnyWork = asyncio.Future[Any] | Work
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -35,6 +33,20 @@ _ENDING_SECONDS = 0.25
 _T = TypeVar("_T")
 
 
+class _Outcome:
+    """How a thread's work ends; what a thread needs of a future."""
+
+    error: Exception | None = None
+
+    def done(self) -> bool:
+        """Whether it is decided."""
+        return self.error is not None
+
+    def set_exception(self, error: Exception) -> None:
+        """It ends with this error."""
+        self.error = error
+
+
 @dataclass(eq=False)
 class _Followed:
     """Work of an engine.
@@ -46,7 +58,7 @@ class _Followed:
         stopped: when it was told to stop.
     """
 
-    outcome: asyncio.Future[Any] | Future[Any]
+    outcome: asyncio.Future[Any] | _Outcome
     stop: Callable[[], None]
     taken: int
     stopped: float | None = None
@@ -97,26 +109,26 @@ class MemoryWatch:
         self._begin_looking()
         return outcome
 
-    @contextmanager
-    def followed_thread(
-        self, stop: Callable[[], None], loop: asyncio.AbstractEventLoop
-    ) -> Iterator[None]:
-        """Follow what this thread does; `stop` is called on `loop`, which this belongs to.
+    def follow_thread(self, stop: Callable[[], None], loop: asyncio.AbstractEventLoop) -> _Followed:
+        """Follow what the current thread does until `leave_thread`.
 
-        Raises:
-            ModelError: at the end, where memory ran out (MODEL_TOO_LARGE).
+        Where memory runs out `stop` is called on `loop`, which this belongs to.
         """
-        outcome: Future[None] = Future()
-        followed = _Followed(outcome, stop, self._taken)
+        followed = _Followed(_Outcome(), stop, self._taken)
         self._work.append(followed)
         if self._timer is None:
             loop.call_soon_threadsafe(self._begin_looking)
-        try:
-            yield
-        finally:
-            self._work.remove(followed)
-            if outcome.done():
-                outcome.result()
+        return followed
+
+    def leave_thread(self, followed: _Followed) -> None:
+        """It is done.
+
+        Raises:
+            ModelError: memory ran out meanwhile (MODEL_TOO_LARGE).
+        """
+        self._work.remove(followed)
+        if isinstance(followed.outcome, _Outcome) and followed.outcome.error is not None:
+            raise followed.outcome.error
 
     def _begin_looking(self) -> None:
         if self._timer is None:

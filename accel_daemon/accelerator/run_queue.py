@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,17 +20,41 @@ from accel_protocol.errors import AcceleratorError, BusyError, DeadlineError
 from accel_protocol.limits import Limits
 
 
-@dataclass(eq=False)
-class _Turn:
-    """Stands for a call that waits.
+class _TaskTurn:
+    """Stands for a call that waits on the event loop.
 
     Attributes:
-        wake: tells it that it has a place now; called once, on any thread.
-        is_granted: whether it has one, told or not.
+        is_granted: whether it has a place, told or not.
     """
 
-    wake: Callable[[], object]
-    is_granted: bool = False
+    def __init__(self) -> None:
+        self.is_granted = False
+        self.called = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def wake(self) -> None:
+        """Tell it that it has a place now; once, on any thread."""
+        self._loop.call_soon_threadsafe(self.called.set)
+
+
+class _ThreadTurn:
+    """Stands for a call that waits on a thread of its own; see `_TaskTurn`."""
+
+    def __init__(self) -> None:
+        self.is_granted = False
+        self._turnstile = threading.Lock()
+        self._turnstile.acquire()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Whether it was woken in time."""
+        return self._turnstile.acquire(timeout=-1 if timeout is None else timeout)
+
+    def wake(self) -> None:
+        """See `_TaskTurn.wake`."""
+        self._turnstile.release()
+
+
+_Turn = _TaskTurn | _ThreadTurn
 
 
 @dataclass
@@ -69,11 +93,9 @@ class RunQueue:
             BusyError: too many wait already.
             DeadlineError: the time ran out, before or while waiting.
         """
-        loop = asyncio.get_running_loop()
-        called = asyncio.Event()
-        turn = _Turn(lambda: loop.call_soon_threadsafe(called.set))
+        turn = _TaskTurn()
         if self._enter(turn, timeout, graph_id):
-            await self._wait(turn, called, timeout, graph_id)
+            await self._wait(turn, timeout, graph_id)
         began, place = time.monotonic(), Place()
         try:
             yield place
@@ -83,18 +105,17 @@ class RunQueue:
             else:
                 place.work.add_done_callback(lambda _: self._give_back(began))
 
-    @contextmanager
-    def place_of_thread(self, timeout: float | None, graph_id: bytes = b"") -> Iterator[None]:
-        """Hold a place while this thread runs; see `place`."""
-        called = threading.Event()
-        turn = _Turn(called.set)
-        if self._enter(turn, timeout, graph_id) and not called.wait(timeout):
+    def enter_thread(self, timeout: float | None, graph_id: bytes = b"") -> None:
+        """Take a place for the current thread, until `leave_thread`; see `place`."""
+        turn = _ThreadTurn()
+        if self._enter(turn, timeout, graph_id) and not turn.wait(timeout):
             self._be_late(turn, graph_id)
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self._give_back(began)
+
+    def leave_thread(self, seconds: float) -> None:
+        """Give it back after so many seconds."""
+        with self._lock:
+            self._places.took(seconds)
+        self._hand_on()
 
     def _enter(self, turn: _Turn, timeout: float | None, graph_id: bytes) -> bool:
         """Whether the call has to wait.
@@ -117,12 +138,10 @@ class RunQueue:
             fields={"retry_after_ms": str(self._places.retry_after_ms)},
         )
 
-    async def _wait(
-        self, turn: _Turn, called: asyncio.Event, timeout: float | None, graph_id: bytes
-    ) -> None:
+    async def _wait(self, turn: _TaskTurn, timeout: float | None, graph_id: bytes) -> None:
         try:
             async with asyncio.timeout(timeout):
-                await called.wait()
+                await turn.called.wait()
         except TimeoutError:
             self._be_late(turn, graph_id)
         except asyncio.CancelledError:

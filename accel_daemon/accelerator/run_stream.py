@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
@@ -11,10 +12,11 @@ from accel_daemon.engines.engine import Cost
 from accel_protocol import frames, tensors
 from accel_protocol.errors import AcceleratorError, StreamError
 from accel_protocol.frames import Message
+from accel_protocol.heads import result_head
 from accel_protocol.limits import SMALL_BYTES, Limits
 from accel_protocol.message_stream import Fill, Incoming, take_payload
-from accel_protocol.payload import Assembly, headers_from_wire
-from accel_protocol.tensors import Array
+from accel_protocol.payload import Assembly, check_headers, headers_from_wire
+from accel_protocol.tensors import Array, TensorHeader
 from accel_protocol.v1 import accelerator_pb2 as pb
 
 
@@ -56,13 +58,24 @@ class Timing:
     cost: Cost | None = None
 
 
+class _Start(NamedTuple):
+    """A call's head: its bytes, what they say, and the bytes of the payload."""
+
+    head: bytes
+    graph_id: bytes
+    feeds: tuple[TensorHeader, ...]
+    total: int
+    timeout: float | None
+
+
 class CallReceiver:
     """Puts the calls of one stream together, one after the other."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._call_id = 0
-        self._start: pb.RunStart | None = None
+        self._start: _Start | None = None
+        self._latest: _Start | None = None
         self._assembly: Assembly | None = None
         self._small_frames = 0
 
@@ -92,16 +105,27 @@ class CallReceiver:
     def _begin(self, frame: frames.Frame) -> Assembly:
         if frame.head is None:
             raise StreamError("A call does not begin with its start.")
+        start = self._read_start(bytes(frame.head))
+        self._call_id, self._start = frame.call_id, start
+        self._assembly = Assembly(start.feeds, self._limits, start.total)
+        self._small_frames = 0
+        return self._assembly
+
+    def _read_start(self, head: bytes) -> _Start:
+        """A head, which most often is the one of the call before."""
+        if self._latest is not None and self._latest.head == head:
+            return self._latest
         try:
-            start = pb.RunStart.FromString(bytes(frame.head))
+            start = pb.RunStart.FromString(head)
         except DecodeError:
             raise StreamError("A call's start cannot be read.") from None
         if len(start.graph_id) != 32:
             raise StreamError("A graph id has 32 bytes.")
-        self._call_id, self._start = frame.call_id, start
-        self._assembly = Assembly(headers_from_wire(start.feeds), self._limits)
-        self._small_frames = 0
-        return self._assembly
+        feeds = headers_from_wire(start.feeds)
+        timeout = start.timeout_us / 1e6 if start.timeout_us else None
+        total = check_headers(feeds, self._limits)
+        self._latest = _Start(head, start.graph_id, feeds, total, timeout)
+        return self._latest
 
     def _count(self, size: int, assembly: Assembly) -> None:
         if size < SMALL_BYTES and not assembly.complete:
@@ -117,8 +141,7 @@ class CallReceiver:
     def _finish(self, assembly: Assembly) -> Call:
         assert self._start is not None
         start, self._start, self._assembly = self._start, None, None
-        timeout = start.timeout_us / 1e6 if start.timeout_us else None
-        return Call(self._call_id, start.graph_id, assembly.arrays(writable=False), timeout)
+        return Call(self._call_id, start.graph_id, assembly.arrays(writable=False), start.timeout)
 
 
 def _read_nothing(room: memoryview) -> None:
@@ -142,23 +165,17 @@ def answer_parts(
     """
     encoded = [tensors.encode(name, value) for name, value in fetches.items()]
     limits.check("call_bytes", sum(header.size for header, _ in encoded))
-    result = pb.RunResult(
-        fetches=[
-            pb.TensorHeader(name=h.name, dtype=h.dtype, shape=h.shape, size=h.size)  # type: ignore[arg-type]
-            for h, _ in encoded
-        ],
-        timing=pb.Timing(
-            queue_us=int(timing.queue * 1e6),
-            compute_us=int(timing.compute * 1e6),
-            load_us=int(timing.load * 1e6),
-            paced_us=int(timing.paced * 1e6),
-            emulated_us=int(timing.emulated * 1e6),
-            operations=operations_message(timing.cost),
-        ),
-        repeatable=repeatable,
+    message = pb.Timing(
+        queue_us=int(timing.queue * 1e6),
+        compute_us=int(timing.compute * 1e6),
+        load_us=int(timing.load * 1e6),
+        paced_us=int(timing.paced * 1e6),
+        emulated_us=int(timing.emulated * 1e6),
+        operations=operations_message(timing.cost),
     )
+    head = result_head([header for header, _ in encoded], message, repeatable)
     payload = [data for _, data in encoded]
-    return frames.split_parts(call.call_id, result.SerializeToString(), payload, limits.piece_bytes)
+    return frames.split_parts(call.call_id, head, payload, limits.piece_bytes)
 
 
 def operations_message(cost: Cost | None) -> pb.Operations | None:

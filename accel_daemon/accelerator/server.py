@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -208,14 +209,21 @@ class AcceleratorServer:
             self._lanes.stop()
         self._streams.end_idle()
         stopping = asyncio.create_task(self._server.stop(grace))
-        while not stopping.done() and (len(self._streams) or self._service.calls_in_progress):
-            await asyncio.wait([stopping], timeout=_DRAIN_POLL_SECONDS)
+        await self._until_calls_are_over(grace)
         # What goes on now only watches health, which would last for the whole grace. The server is
         # not told to stop once more: gRPC crashes where that meets the end of the first time.
         self._lasting.end()
         await stopping
         for task in self._tasks:
             task.cancel()
+
+    async def _until_calls_are_over(self, grace: float) -> None:
+        """Those on lanes are none of gRPC's."""
+        end = time.monotonic() + grace
+        while len(self._streams) or self._service.calls_in_progress:
+            if time.monotonic() >= end:
+                return
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)
 
     async def _show_health(self) -> None:
         is_ill = self.disturbances is not None and self.disturbances.is_unhealthy

@@ -257,29 +257,27 @@ class AcceleratorService:
         seen: set[bytes] = set()
         with self.gate.streams.entered(ticket):
             while (message := await self._next(receiver, context)) is not grpc.aio.EOF:
-                self.count_message(len(message), is_answer=False)
+                self.count_messages((1, len(message)), (0, 0))
                 call = receiver.receive(message)
                 if call is not None:
                     self.log_first_use(tenant, call.graph_id, seen, visit)
                     with self.gate.streams.busy():
                         for answer in await self.answer(tenant, call, visit):
                             joined = b"".join(answer)
-                            self.count_message(len(joined), is_answer=True)
+                            self.count_messages((0, 0), (1, len(joined)))
                             await context.write(joined)
 
     async def _next(self, receiver: CallReceiver, context: CallContext) -> Any:
         """The next message; the rest of a call that has begun has to come in time."""
         return await (context.next_in_time() if receiver.is_midway else context.read())
 
-    def count_message(self, size: int, *, is_answer: bool) -> None:
-        """A message of a Run stream came or left; on any thread."""
+    def count_messages(self, came: tuple[int, int], left: tuple[int, int]) -> None:
+        """Messages of a Run stream and their bytes, that came and that left; on any thread."""
         with self._counting:
-            if is_answer:
-                self.counters.run_messages_out += 1
-                self.totals.bytes_out += size
-            else:
-                self.counters.run_messages_in += 1
-                self.totals.bytes_in += size
+            self.counters.run_messages_in += came[0]
+            self.totals.bytes_in += came[1]
+            self.counters.run_messages_out += left[0]
+            self.totals.bytes_out += left[1]
 
     async def answer(self, tenant: Tenant, call: Call, visit: Visit) -> Iterable[Message]:
         """The messages that answer a call, whatever becomes of it."""

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from accel_protocol import frames, tensors
 from accel_protocol.errors import AcceleratorError, CancelledError, DeadlineError, StreamError
 from accel_protocol.frames import Message
+from accel_protocol.heads import start_head
 from accel_protocol.limits import DEFAULT_LIMITS
 from accel_protocol.message_stream import take_payload
 from accel_protocol.payload import Assembly, headers_from_wire
@@ -181,18 +182,12 @@ class _Outgoing:
         started = time.perf_counter()
         self.call_id, self._sending = call_id, sending
         encoded = [tensors.encode(name, value) for name, value in call.feeds.items()]
-        head = pb.RunStart(
-            graph_id=call.graph_id,
-            feeds=[
-                pb.TensorHeader(name=h.name, dtype=h.dtype, shape=h.shape, size=h.size)  # type: ignore[arg-type]
-                for h, _ in encoded
-            ],
-            timeout_us=0 if timeout is None else max(1, int(timeout * 1e6)),
-        )
+        timeout_us = 0 if timeout is None else max(1, int(timeout * 1e6))
+        head = start_head(call.graph_id, [header for header, _ in encoded], timeout_us)
         payload = [data for _, data in encoded]
         piece = DEFAULT_LIMITS.piece_bytes
         self._left = max(1, math.ceil(sum(map(len, payload)) / piece))
-        self._frames = frames.split_parts(call_id, head.SerializeToString(), payload, piece)
+        self._frames = frames.split_parts(call_id, head, payload, piece)
         self.seconds = time.perf_counter() - started
 
     def messages(self, lane: Lane) -> Iterator[Message]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError as WorkCancelledError
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class House:
 
 
 class Lane:
-    """Serves one connection on the current thread; `end` may come from any.
+    """Serves one connection on the current thread; `end_stream` may come from any.
 
     Args:
         house: what it shares with others.
@@ -131,7 +131,7 @@ class Lane:
                 await self._over.wait()
         except AcceleratorError as error:
             if opened.done():
-                self.end(error)
+                self.end_stream(error)
             else:
                 opened.set_exception(error)
         except BaseException:
@@ -139,21 +139,20 @@ class Lane:
                 opened.set_exception(ConnectionLostError("The accelerator is shutting down."))
             raise
 
-    def end(self, error: AcceleratorError) -> None:
+    def end_stream(self, error: AcceleratorError) -> None:
         """End the lane with this error; a call that is on it may finish when the process drains."""
         with self._lock:
             self._ending = error
             if not self._is_calling:
-                self._wire.hang_up()
+                self._wire.wake()
             elif not isinstance(error, ConnectionLostError):
                 self._give_up_call()
 
     def _abandoned(self) -> None:
-        """The other side is gone; or `end` has hung up, which looks the same."""
+        """The other side is gone."""
         with self._lock:
-            if self._ending is None:
-                self._is_abandoned = True
-                self._give_up_call()
+            self._is_abandoned = True
+            self._give_up_call()
 
     def _give_up_call(self) -> None:
         self._is_given_up = True
@@ -161,15 +160,24 @@ class Lane:
             self._cancel()
 
     def _answer_calls(self, tenant: Tenant, visit: Visit) -> None:
+        service, messages, size = self._house.service, 0, 0
         while (incoming := self._next()) is not None:
-            self._house.service.count_message(incoming.size, is_answer=False)
+            messages, size = messages + 1, size + incoming.size
             call = self._receiver.take(incoming, self._reader.fill)
-            if call is None:
-                continue
-            with self._calling():
-                for answer in self._answer(tenant, call, visit):
-                    size = write_message(self._wire.write, answer)
-                    self._house.service.count_message(size, is_answer=True)
+            if call is not None:
+                self._answer_call(tenant, call, visit, (messages, size))
+                messages = size = 0
+        service.count_messages((messages, size), (0, 0))
+
+    def _answer_call(self, tenant: Tenant, call: Call, visit: Visit, came: tuple[int, int]) -> None:
+        messages = size = 0
+        self._begin_call()
+        try:
+            for message in self._answer(tenant, call, visit):
+                messages, size = messages + 1, size + write_message(self._wire.write, message)
+        finally:
+            self._end_call()
+            self._house.service.count_messages(came, (messages, size))
         if self._ending is not None:
             raise self._ending
 
@@ -178,56 +186,54 @@ class Lane:
 
         Raises:
             TimeoutError: the rest of a call does not come.
+            AcceleratorError: the lane is ended.
         """
-        while True:
-            try:
-                return self._reader.next()
-            except TimeoutError:
-                if self._receiver.is_midway or not self._reader.is_between:
-                    raise
+        is_idle = self._reader.is_between and not self._receiver.is_midway
+        if is_idle and not self._wire.wait() and self._ending is not None:
+            raise self._ending
+        return self._reader.next()
 
-    @contextlib.contextmanager
-    def _calling(self) -> Iterator[None]:
+    def _begin_call(self) -> None:
         with self._lock:
             if self._ending is not None:
                 raise self._ending
             self._is_calling = True
-        try:
-            with self._house.service.gate.streams.busy(self._stream):
-                yield
-        finally:
-            with self._lock:
-                self._is_calling = False
-        if self._ending is not None:
-            raise self._ending
+        self._house.service.gate.streams.begin_call(self._stream)
+
+    def _end_call(self) -> None:
+        with self._lock:
+            self._is_calling = False
+        self._house.service.gate.streams.end_call(self._stream)
 
     def _answer(self, tenant: Tenant, call: Call, visit: Visit) -> Iterable[Message]:
         service = self._house.service
         service.log_first_use(tenant, call.graph_id, self._seen, visit)
-        direct = service.answer_directly(tenant, call, visit, self._house.loop, self._cancellable)
+        direct = service.answer_directly(tenant, call, visit, self._house.loop, self)
         return direct or self._answer_on_loop(tenant, call, visit)
 
     def _answer_on_loop(self, tenant: Tenant, call: Call, visit: Visit) -> Iterable[Message]:
         work = asyncio.run_coroutine_threadsafe(
             self._house.service.answer(tenant, call, visit), self._house.loop
         )
+        self.begin(work.cancel)
         try:
-            with self._cancellable(work.cancel):
-                return work.result()
+            return work.result()
         except WorkCancelledError:
             raise self._ending or ConnectionLostError("The lane was closed.") from None
+        finally:
+            self.end()
 
-    @contextlib.contextmanager
-    def _cancellable(self, cancel: Callable[[], object]) -> Iterator[None]:
+    def begin(self, cancel: Callable[[], object]) -> None:
+        """See `direct_runs.Cancellable`."""
         with self._lock:
             self._cancel = cancel
             if self._is_given_up:
                 cancel()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._cancel = None
+
+    def end(self) -> None:
+        """See `direct_runs.Cancellable`."""
+        with self._lock:
+            self._cancel = None
 
     def _close(self, error: AcceleratorError | None) -> None:
         self._house.hang_ups.forget(self._wire.fileno())

@@ -30,19 +30,18 @@ class LaneListener:
         listener: listens.
         house: what lanes share.
         certificate: what they show.
+
+    Attributes:
+        port: where it listens, or did.
     """
 
     def __init__(self, listener: socket.socket, house: House, certificate: LaneCertificate) -> None:
         self._listener, self._house, self.certificate = listener, house, certificate
+        self.port = int(listener.getsockname()[1])
         self._strangers: OrderedDict[int, ssl.SSLSocket] = OrderedDict()
         self._lanes: set[Lane] = set()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._accept, name="lanes", daemon=True)
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self._listener.getsockname()[1])
 
     def start(self) -> None:
         """Accept connections from now on."""
@@ -59,7 +58,7 @@ class LaneListener:
         with self._lock:
             lanes = list(self._lanes)
         for lane in lanes:
-            lane.end(error)
+            lane.end_stream(error)
 
     def _accept(self) -> None:
         while True:

@@ -1,9 +1,12 @@
-"""The sockets under lanes: bytes in, bytes out, and an end that any thread may bring about."""
+"""The sockets under lanes: bytes in, bytes out, and a thread that can be woken while it waits."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import socket
+import ssl
 import time
 from typing import Protocol
 
@@ -15,12 +18,15 @@ _DRAINED_BYTES = 1 << 20
 
 
 class Wire(Protocol):
-    """One connection. Its thread reads and writes; other threads may only `hang_up`."""
+    """One connection. Its thread reads and writes; other threads may only `wake` it."""
 
     peer: str
 
     def fileno(self) -> int:
         """Its descriptor."""
+
+    def wait(self) -> bool:
+        """Wait, without end, until there is something to read; False where `wake` came before."""
 
     def read_into(self, room: memoryview) -> int:
         """Fill the beginning of `room`; how many bytes came, 0 at the end.
@@ -38,8 +44,8 @@ class Wire(Protocol):
             ConnectionLostError: it broke.
         """
 
-    def hang_up(self) -> None:
-        """Let whoever reads see the end, now; what is written still goes out."""
+    def wake(self) -> None:
+        """End `wait`, now or when it comes; on any thread."""
 
     def close(self) -> None:
         """End it, after what was written last has arrived if that is possible."""
@@ -57,10 +63,20 @@ class SocketWire:
     def __init__(self, connection: socket.socket, peer: str, seconds: float) -> None:
         self._socket, self.peer = connection, peer
         connection.settimeout(seconds)
+        self._woken = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
+        self._poll.register(self._woken, select.POLLIN)
 
     def fileno(self) -> int:
         """See `Wire.fileno`."""
         return self._socket.fileno()
+
+    def wait(self) -> bool:
+        """See `Wire.wait`."""
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return True
+        return all(descriptor != self._woken for descriptor, _ in self._poll.poll())
 
     def read_into(self, room: memoryview) -> int:
         """See `Wire.read_into`."""
@@ -80,11 +96,10 @@ class SocketWire:
         except OSError as error:
             raise _broken() from error
 
-    def hang_up(self) -> None:
-        """See `Wire.hang_up`."""
-        with contextlib.suppress(OSError):
-            # Not SSLSocket's own method, which forgets the TLS that another thread is inside of.
-            socket.socket.shutdown(self._socket, socket.SHUT_RD)
+    def wake(self) -> None:
+        """See `Wire.wake`."""
+        with contextlib.suppress(OSError):  # it is closed already
+            os.eventfd_write(self._woken, 1)
 
     def close(self) -> None:
         """See `Wire.close`."""
@@ -92,6 +107,8 @@ class SocketWire:
             socket.socket.shutdown(self._socket, socket.SHUT_WR)
             self._read_the_rest()
         self._socket.close()
+        woken, self._woken = self._woken, -1
+        os.close(woken)
 
     def _read_the_rest(self) -> None:
         """What is not read when a socket is closed makes the kernel drop what was written last."""

@@ -17,6 +17,7 @@ import grpc
 import numpy as np
 
 from accel_daemon.accelerator.gate import Gate
+from accel_daemon.accelerator.lanes.listening import open_listener
 from accel_daemon.accelerator.server import AcceleratorServer
 from accel_daemon.accelerator.service import AcceleratorService
 from accel_daemon.clock import Clock
@@ -29,6 +30,9 @@ from accel_daemon.pki.authority import create_authority, issue_leaf
 from accel_protocol.limits import Limits
 from accel_protocol.manifest import SAVED_MODEL, BundleFile, Manifest, Selection
 from accel_protocol.tensors import Array
+from client_runtime.discovery.endpoints import Endpoint
+from client_runtime.transport.grants import Grant
+from client_runtime.transport.socket_lane import SocketLane, open_tls_lane
 
 ACCELERATOR_ID = "eia-" + "a" * 32
 KEY_ID = "AKIA" + "T" * 16
@@ -99,6 +103,7 @@ class ServedAccelerator:
 
     def __init__(self, folder: Path, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         self.loop, self.decisions = loop, list[AuditedDecision]()
+        self._folder = folder
         authority = create_authority(datetime.now(UTC), "test authority")
         leaf = issue_leaf(
             authority,
@@ -107,7 +112,7 @@ class ServedAccelerator:
             now=datetime.now(UTC),
             days=1,
         )
-        self._authority, self._signer = authority.certificate_pem, TicketSigner.generate()
+        self.authority_pem, self._signer = authority.certificate_pem, TicketSigner.generate()
         self._clock = Clock.start()
         public = self._signer.public_key_pem()
         pair = (leaf.certificate_pem.decode(), leaf.private_key_pem.decode())
@@ -118,7 +123,9 @@ class ServedAccelerator:
         self.gate = Gate(TicketVerifier(public, ACCELERATOR_ID), 1, limits, self._clock.steady)
         self.engine = LargeEngine()
         self.service = AcceleratorService(order, self.engine, limits, self.gate)
-        self.server = AcceleratorServer(order, self.service, limits, self.decisions.append)
+        listener = open_listener("127.0.0.1", 0)
+        audit = self.decisions.append
+        self.server = AcceleratorServer(order, self.service, limits, audit, listener)
 
     async def start(self) -> None:
         """Listen, and know that no policy denies the tester anything."""
@@ -127,8 +134,24 @@ class ServedAccelerator:
 
     def ticket(self) -> tuple[tuple[str, str], ...]:
         """The metadata of a call by the tester."""
-        token = self._signer.issue(TESTER, ACCELERATOR_ID, KEY_ID, 1, self._clock.steady())
-        return (("authorization", f"Bearer {token}"),)
+        return (("authorization", f"Bearer {self.token()}"),)
+
+    def token(self, accelerator_id: str = ACCELERATOR_ID) -> str:
+        """A ticket of the tester's."""
+        return self._signer.issue(TESTER, accelerator_id, KEY_ID, 1, self._clock.steady())
+
+    def lane(self, ticket: str | None = None) -> SocketLane:
+        """A lane of the tester's, or with another ticket.
+
+        Raises:
+            NoLaneError, AcceleratorError: see `open_tls_lane`.
+        """
+        ca_file = self._folder / "ca.pem"
+        ca_file.write_bytes(self.authority_pem)
+        token = self.token() if ticket is None else ticket
+        address = f"127.0.0.1:{self.server.lane_port}"
+        grant = Grant(ACCELERATOR_ID, "host", 0, "", ACCELERATOR_ID, token, 1e18, address)
+        return open_tls_lane(Endpoint("https://unused", str(ca_file), "", "the test"), grant)
 
     def channel(self) -> grpc.Channel:
         """A channel with a connection of its own."""
@@ -136,7 +159,7 @@ class ServedAccelerator:
             ("grpc.ssl_target_name_override", ACCELERATOR_ID),
             ("grpc.use_local_subchannel_pool", 1),
         ]
-        credentials = grpc.ssl_channel_credentials(self._authority)
+        credentials = grpc.ssl_channel_credentials(self.authority_pem)
         return grpc.secure_channel(f"127.0.0.1:{self.server.port}", credentials, options)
 
     def store_graph(self) -> bytes:

@@ -11,7 +11,9 @@ import pytest
 
 from accel_protocol import frames
 from accel_protocol.errors import StreamError
+from accel_protocol.frames import Message
 from accel_protocol.manifest import BundleFile, Manifest, Selection
+from accel_protocol.message_stream import Incoming
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime.models.bundle import Bundle
 from client_runtime.transport import exchange, uploading
@@ -27,14 +29,17 @@ class Answering:
     def __init__(self, message: bytes) -> None:
         self._message = message
 
-    def send(self, messages: Iterable[bytes]) -> None:
+    def send(self, messages: Iterable[Message]) -> None:
         """Take the call."""
         for _ in messages:
             pass
 
-    def receive(self) -> bytes:
+    def receive(self) -> Incoming:
         """The message."""
-        return self._message
+        return Incoming(frames.decode(self._message), 0, len(self._message))
+
+    def fill(self, room: memoryview) -> None:
+        """Nothing is missing."""
 
 
 @pytest.mark.parametrize(
