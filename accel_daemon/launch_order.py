@@ -204,6 +204,7 @@ class Report:
             "audit" (at a bounded rate).
         port: where it listens ("ready").
         lane_port: where its lanes do; 0 where it has none ("ready").
+        local_lane: the name of its lanes on this host; "" where it has none ("ready").
         counters: fields of `accel.v1.Counters` plus "graphs", "memory_bytes", "streams"
             and "calls" (in progress); where faults are allowed, "faults_version" and "fault_ID".
         message: why it failed, for the operator.
@@ -218,6 +219,7 @@ class Report:
     decision: AuditedDecision | None = None
     sandbox: str = ""
     lane_port: int = 0
+    local_lane: str = ""
 
     def to_line(self) -> bytes:
         """One line of JSON, ending in a newline."""

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from accel_daemon.accelerator.lanes.listening import open_listener
+from accel_daemon.accelerator.lanes.listening import Listeners, open_listeners
 from accel_daemon.launch_order import LaunchOrder, Report
 from accel_daemon.sandbox.enter import end_with_parent, enter
 from accel_daemon.sandbox.facts import find_facts
@@ -41,34 +41,32 @@ def main() -> int:
     )
     try:
         order = _with_address(order)
-        listener = _listen_for_lanes(order)
-        sandbox = confine(order, reports, listener)
-        return _serve(order, sandbox, reports, listener)
+        listeners = _listen_for_lanes(order)
+        sandbox = confine(order, reports, listeners)
+        return _serve(order, sandbox, reports, listeners)
     except AcceleratorError as error:
         _log.error("%s", error)
         reports.write(Report("failed", message=str(error)).to_line())
         return 1
 
 
-def _listen_for_lanes(order: LaunchOrder) -> socket.socket | None:
-    """The socket where lanes will be accepted: there is no other in the sandbox than gRPC's.
+def _listen_for_lanes(order: LaunchOrder) -> Listeners | None:
+    """The sockets where lanes will be accepted: the sandbox allows none to be made for them.
 
-    Raises:
-        ConfigurationError: its port cannot be had.
+    None where there are to be none, or where they cannot be had: clients then use gRPC.
     """
     if order.lane_port is None or sys.platform != "linux":
         return None
     try:
-        return open_listener(order.host, order.lane_port)
+        return open_listeners(order.host, order.lane_port)
     except OSError as error:
-        raise ConfigurationError(
-            f"The accelerator's lanes cannot listen on {order.host}:{order.lane_port}.",
-            remedy="Choose another port, end the program that has it, or say lanes=off.",
-        ) from error
+        where = f"{order.host}:{order.lane_port}"
+        _log.warning("no lanes: %s cannot be listened on: %s", where, error.strerror)
+    return None
 
 
 def confine(
-    order: LaunchOrder, reports: BinaryIO, listener: socket.socket | None = None
+    order: LaunchOrder, reports: BinaryIO, listeners: Listeners | None = None
 ) -> SandboxReport:
     """Enter the sandbox that the order asks for.
 
@@ -88,7 +86,7 @@ def confine(
     try:
         return enter(
             make_plan(wanted, find_facts(order.memory_bytes)),
-            kept_descriptors=[one.fileno() for one in (reports, listener) if one is not None],
+            kept_descriptors=(reports.fileno(), *(listeners.filenos() if listeners else ())),
         )
     except OSError as error:
         raise ConfigurationError(
@@ -101,13 +99,13 @@ def _serve(
     order: LaunchOrder,
     sandbox: SandboxReport,
     reports: BinaryIO,
-    listener: socket.socket | None,
+    listeners: Listeners | None,
 ) -> int:
     import asyncio
 
     from accel_daemon.accelerator.serving import serve
 
-    return asyncio.run(serve(order, sandbox, reports, listener))
+    return asyncio.run(serve(order, sandbox, reports, listeners))
 
 
 def _take_standard_output() -> BinaryIO:

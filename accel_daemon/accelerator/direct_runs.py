@@ -8,6 +8,7 @@ record for the supervisor.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -129,9 +130,7 @@ class DirectRuns:
                 lambda: self._stopping.starve(loaded, work, entry), loop
             )
             try:
-                cancellable.begin(
-                    lambda: _later(loop, lambda: self._stopping.cancel(loaded, work, entry))
-                )
+                cancellable.begin(lambda: soon(loop, self._stopping.cancel, loaded, work, entry))
                 entry.begin()
                 started = time.monotonic()
                 fetches = loaded.graph.run(call.feeds, timeout)
@@ -148,7 +147,7 @@ class DirectRuns:
         return Outcome(fetches, timing, loaded.graph.repeatable)
 
 
-def _later(loop: asyncio.AbstractEventLoop, do: Callable[[], None]) -> None:
+def soon(loop: asyncio.AbstractEventLoop, do: Callable[..., object], *given: object) -> None:
     """Do it on the loop, unless that has ended and everything with it."""
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(do)
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(do, *given)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -23,10 +22,8 @@ from accel_daemon.accelerator.disturbances import (
 from accel_daemon.accelerator.foreign_handlers import Lasting, guarded, public, unknown
 from accel_daemon.accelerator.gate import PERMISSIONS, PUBLIC
 from accel_daemon.accelerator.handlers import generic_handler
-from accel_daemon.accelerator.lanes.hang_ups import HangUps
-from accel_daemon.accelerator.lanes.lane import House
-from accel_daemon.accelerator.lanes.lane_certificate import LaneCertificate
-from accel_daemon.accelerator.lanes.listener import LaneListener
+from accel_daemon.accelerator.lanes.lane_server import LaneServer
+from accel_daemon.accelerator.lanes.listening import Listeners
 from accel_daemon.accelerator.public_calls import PublicCalls
 from accel_daemon.accelerator.service import AcceleratorService
 from accel_daemon.accelerator.visits import Audit, Doorkeeper
@@ -88,7 +85,7 @@ class AcceleratorServer:
         service: AcceleratorService,
         limits: Limits,
         audit: Audit,
-        listener: socket.socket | None = None,
+        listeners: Listeners | None = None,
     ) -> None:
         clock = Clock.start(order.clock_anchor)
         self.disturbances = Disturbances(clock.steady) if order.allow_faults else None
@@ -114,7 +111,9 @@ class AcceleratorServer:
         connections = Connections(self.port, limits.connections)
         door.meet, door.hang_up = connections.meet, connections.hang_up
         self._sweep = connections.sweep
-        self._lanes = self._open_lanes(order, door, listener)
+        self._lanes = None
+        if listeners is not None:
+            self._lanes = LaneServer(listeners, order, service, door, self._no_lanes_now)
 
     def _listen(self, order: LaunchOrder) -> int:
         try:
@@ -128,16 +127,6 @@ class AcceleratorServer:
             ) from error
         return port
 
-    def _open_lanes(
-        self, order: LaunchOrder, door: Doorkeeper, listener: socket.socket | None
-    ) -> LaneListener | None:
-        if listener is None:
-            return None
-        loop = asyncio.get_running_loop()
-        house = House(self._service, door, loop, HangUps(), self._no_lanes_now)
-        pair = (order.certificate_pem, order.private_key_pem)
-        return LaneListener(listener, house, LaneCertificate(*pair))
-
     def _no_lanes_now(self) -> AcceleratorError | None:
         """Faults on demand act on gRPC's messages: while there are any, there is no other way."""
         if self.disturbances is None or not self.disturbances.present:
@@ -149,11 +138,16 @@ class AcceleratorServer:
         """Where lanes are accepted; 0 for nowhere."""
         return 0 if self._lanes is None else self._lanes.port
 
+    @property
+    def local_lane(self) -> str:
+        """The name by which lanes are accepted on this host; "" where there are none."""
+        return "" if self._lanes is None else self._lanes.local_name
+
     def show(self, certificate_pem: str, private_key_pem: str) -> None:
         """Show this certificate to new connections from now on."""
         self.certificate.show(certificate_pem, private_key_pem)
         if self._lanes is not None:
-            self._lanes.certificate.show(certificate_pem, private_key_pem)
+            self._lanes.show(certificate_pem, private_key_pem)
 
     async def start(self) -> None:
         """Accept requests, and say so in the health service."""

@@ -11,7 +11,6 @@ import gc
 import logging
 import os
 import signal
-import socket
 import sys
 from dataclasses import asdict
 from functools import partial
@@ -22,6 +21,7 @@ from typing import BinaryIO, cast
 from accel_daemon.accelerator.disturbances import Disturbances
 from accel_daemon.accelerator.emulation import emulation_of
 from accel_daemon.accelerator.gate import Gate
+from accel_daemon.accelerator.lanes.listening import Listeners
 from accel_daemon.accelerator.memory_watch import MemoryWatch
 from accel_daemon.accelerator.server import AcceleratorServer
 from accel_daemon.accelerator.service import AcceleratorService
@@ -55,7 +55,7 @@ async def serve(
     order: LaunchOrder,
     sandbox: SandboxReport,
     reports: BinaryIO,
-    listener: socket.socket | None = None,
+    listeners: Listeners | None = None,
 ) -> int:
     """Serve; gives the exit status.
 
@@ -63,7 +63,7 @@ async def serve(
         order: what to serve, and where.
         sandbox: what confines this process.
         reports: where the supervisor reads.
-        listener: where lanes are accepted; None for no lanes.
+        listeners: where lanes are accepted; None for no lanes.
 
     Raises:
         ConfigurationError: there is no such engine, the port cannot be had, or the disk is full.
@@ -83,12 +83,18 @@ async def serve(
         order, engine, limits, gate, sandbox=sandbox.to_text(), vigil=vigil, watch=watch
     )
     audit = _audit_throttle(reports)
-    server = AcceleratorServer(order, service, limits, audit.submit, listener)
+    server = AcceleratorServer(order, service, limits, audit.submit, listeners)
     await server.start()
     seal(sandbox)
     _report(
         reports,
-        Report("ready", port=server.port, lane_port=server.lane_port, sandbox=sandbox.to_text()),
+        Report(
+            "ready",
+            port=server.port,
+            lane_port=server.lane_port,
+            local_lane=server.local_lane,
+            sandbox=sandbox.to_text(),
+        ),
     )
     _log.info("ready on port %d with %s", server.port, engine.version)
     status = asyncio.create_task(

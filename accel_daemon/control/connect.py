@@ -260,10 +260,16 @@ def _answer(
             "ordinal": accelerator.placement.ordinal,
             "endpoint": accelerator.endpoint,
             "serverName": accelerator.id,
-            **({"laneEndpoint": lane} if (lane := accelerator.lane_endpoint) else {}),
+            **_lanes(accelerator),
         },
         "ticket": ticket,
         "ticketExpiresIn": seconds,
         "principal": call.principal.arn,
         "requestId": call.request_id,
     }
+
+
+def _lanes(accelerator: AcceleratorProcess) -> dict[str, str]:
+    """Where it can be reached without gRPC."""
+    lanes = {"laneEndpoint": accelerator.lane_endpoint, "localLane": accelerator.local_lane}
+    return {name: value for name, value in lanes.items() if value}

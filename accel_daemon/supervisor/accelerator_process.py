@@ -56,6 +56,7 @@ class AcceleratorProcess:
         restarts: how often its process was started again.
         port: where it listens; 0 until it was ready for the first time.
         lane_port: where its lanes do; 0 while it has none.
+        local_lane: the name of its lanes on this host; "" while it has none.
         pid: of the running process, else None.
         sandbox: what confines the running process, as it says itself; "" while none is ready.
         holders: who holds its tickets.
@@ -78,7 +79,7 @@ class AcceleratorProcess:
         self.sandbox = ""
         self.restarts = 0
         self.port = placement.port
-        self.lane_port = 0
+        self.lane_port, self.local_lane = 0, ""
         self.holders = TicketHolders()
         self.strikes = Strikes()
         self.on_decision: Callable[[AuditedDecision], None] = lambda decision: None
@@ -332,7 +333,8 @@ class AcceleratorProcess:
             )
             self._spawn(self._end(process))
             return
-        self.port, self.lane_port, self.sandbox = report.port, report.lane_port, report.sandbox
+        self.port, self.sandbox = report.port, report.sandbox
+        self.lane_port, self.local_lane = report.lane_port, report.local_lane
         self._ready_at = self._clock()
         self._note_counters(report.counters)
         self._apply(Event.REPORTED_READY)
@@ -359,7 +361,8 @@ class AcceleratorProcess:
 
     def _exited(self, how: str) -> None:
         by_itself = self.state not in (State.RESTARTING, State.DRAINING)
-        self._process, self.counters, self.sandbox, self.lane_port = None, {}, "", 0
+        self._process, self.counters, self.sandbox = None, {}, ""
+        self.lane_port, self.local_lane = 0, ""
         if by_itself:
             healthy = 0.0 if self._ready_at is None else self._clock() - self._ready_at
             self._failures = life_cycle.failures_after_exit(self._failures, healthy)

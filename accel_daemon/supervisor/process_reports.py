@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from accel_daemon.launch_order import AuditedDecision, Report
+from accel_protocol.lanes import is_local_name
 
 MAX_COUNTERS = 192
 MAX_MESSAGE_CHARACTERS = 500
@@ -43,6 +44,8 @@ def _is_well_formed(report: Report) -> bool:
         report.kind in _KINDS
         and _is_count(report.port, 65_535)
         and _is_count(report.lane_port, 65_535)
+        and isinstance(report.local_lane, str)
+        and (not report.local_lane or is_local_name(report.local_lane))
         and isinstance(report.message, str)
         and isinstance(report.sandbox, str)
         and isinstance(report.counters, dict)

@@ -53,6 +53,7 @@ class Grant:
         ticket: what to show it.
         renew_at: elapsed_seconds() from which a new grant should be asked for.
         lane_address: "HOST:PORT" where it accepts lanes; "" for nowhere.
+        local_lane: the name of its lanes on its own host; "" for none.
     """
 
     accelerator_id: str
@@ -63,6 +64,7 @@ class Grant:
     ticket: str = field(repr=False)
     renew_at: float = 0.0
     lane_address: str = ""
+    local_lane: str = ""
 
 
 def request_grant(endpoint: Endpoint, key: AccessKey, accelerator: str | int | None) -> Grant:
@@ -122,6 +124,7 @@ def _grant(
         ticket=_text(answer["ticket"]),
         renew_at=started + _whole(answer["ticketExpiresIn"]) * _RENEW_AT,
         lane_address=_text(chosen.get("laneEndpoint", "")),
+        local_lane=_text(chosen.get("localLane", "")),
     )
 
 

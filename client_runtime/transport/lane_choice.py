@@ -16,7 +16,7 @@ from accel_protocol.lanes import KINDS
 from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.transport.grants import Grant
 from client_runtime.transport.lane import GrpcLane, Lane
-from client_runtime.transport.socket_lane import NoLaneError, open_tls_lane
+from client_runtime.transport.socket_lane import NoLaneError, open_local_lane, open_tls_lane
 
 VARIABLE = "ACCEL_LANES"
 # A lane that could not be had is not asked for again so soon.
@@ -64,14 +64,22 @@ class LaneChoice:
             AcceleratorError: the accelerator refused it, or the network failed.
             ConnectionLostError: no lane that is allowed can be had.
         """
-        if "tls" in self._kinds and grant.lane_address and elapsed_seconds() >= self._not_before:
-            try:
-                return open_tls_lane(self._endpoint, grant)
-            except NoLaneError as error:
-                _log.info("no lane over TLS at %s: %s", grant.lane_address, error)
-                self._not_before = elapsed_seconds() + _AGAIN_SECONDS
+        if elapsed_seconds() >= self._not_before:
+            for kind, offered in (("local", grant.local_lane), ("tls", grant.lane_address)):
+                if offered and kind in self._kinds and (lane := self._try(kind, grant)):
+                    return lane
+            self._not_before = elapsed_seconds() + _AGAIN_SECONDS
         if "grpc" not in self._kinds:
             raise ConnectionLostError(
                 "None of the allowed lanes can be had.", remedy=f"Let {VARIABLE} allow more."
             )
         return GrpcLane(channel, grant)
+
+    def _try(self, kind: str, grant: Grant) -> Lane | None:
+        try:
+            if kind == "local":
+                return open_local_lane(grant)
+            return open_tls_lane(self._endpoint, grant)
+        except NoLaneError as error:
+            _log.info("no lane of kind %s to %s: %s", kind, grant.accelerator_id, error)
+        return None

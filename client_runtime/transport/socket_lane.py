@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
 import threading
@@ -12,7 +13,14 @@ from google.protobuf.message import DecodeError
 
 from accel_protocol.errors import AcceleratorError, ConnectionLostError, StreamError
 from accel_protocol.frames import Message
-from accel_protocol.lanes import LANE_VERSION, TLS_PROTOCOL
+from accel_protocol.lanes import (
+    LANE_VERSION,
+    LOCAL_BUFFER_BYTES,
+    TLS_PROTOCOL,
+    is_local_name,
+    local_address,
+    user_of,
+)
 from accel_protocol.limits import DEFAULT_LIMITS
 from accel_protocol.message_stream import Incoming, MessageReader, write_message
 from accel_protocol.tensors import Buffer
@@ -159,17 +167,50 @@ def open_tls_lane(endpoint: Endpoint, grant: Grant) -> SocketLane:
         NoLaneError: it cannot be had.
         AcceleratorError: the accelerator refused it.
     """
-    try:
+    with _or_no_lane():
         connection = _connect(grant.lane_address)
-        with contextlib.ExitStack() as closing:
-            closing.callback(connection.close)
-            connection = _with_tls(connection, endpoint, grant)
-            closing.callback(connection.close)
-            lane = SocketLane(connection, grant)
-            closing.pop_all()
+        with _closed_on_failure(connection):
+            tls = _with_tls(connection, endpoint, grant)
+        with _closed_on_failure(tls):
+            return SocketLane(tls, grant)
+
+
+def open_local_lane(grant: Grant) -> SocketLane:
+    """A lane to an accelerator on this host whose daemon is run by this user.
+
+    Raises:
+        NoLaneError: it cannot be had; for instance, it is another host's.
+        AcceleratorError: the accelerator refused it.
+    """
+    with _or_no_lane():
+        if not is_local_name(grant.local_lane) or not hasattr(socket, "AF_UNIX"):
+            raise OSError("it has no such name")
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with _closed_on_failure(connection):
+            connection.settimeout(_CONNECT_SECONDS)
+            connection.connect(local_address(grant.local_lane))
+            if user_of(connection) != os.geteuid():
+                raise OSError("another user listens there")
+            for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                connection.setsockopt(socket.SOL_SOCKET, option, LOCAL_BUFFER_BYTES)
+            return SocketLane(connection, grant)
+
+
+@contextlib.contextmanager
+def _or_no_lane() -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, ConnectionLostError, StreamError) as error:
         raise NoLaneError(str(error)) from error
-    return lane
+
+
+@contextlib.contextmanager
+def _closed_on_failure(connection: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _connect(address: str) -> socket.socket:
@@ -189,9 +230,9 @@ def _with_tls(connection: socket.socket, endpoint: Endpoint, grant: Grant) -> ss
     context.set_alpn_protocols([TLS_PROTOCOL])
     # The certificate must name the accelerator itself, whatever address leads to it.
     tls = context.wrap_socket(connection, server_hostname=grant.server_name)
-    if tls.selected_alpn_protocol() != TLS_PROTOCOL:
-        tls.close()
-        raise OSError("what listens there has no lanes")
+    with _closed_on_failure(tls):
+        if tls.selected_alpn_protocol() != TLS_PROTOCOL:
+            raise OSError("what listens there has no lanes")
     return tls
 
 

@@ -21,22 +21,22 @@ _LEFT_BYTES = 64 << 10  # on a full disk
 
 
 def _cut(world: World, strike: Strike) -> None:
-    world.proxies[strike.accelerator].cut()
+    world.roads[strike.accelerator].cut()
 
 
 def _cut_after(world: World, strike: Strike) -> None:
-    world.proxies[strike.accelerator].cut_after(1 + int(strike.chance * 3_000_000))
+    world.roads[strike.accelerator].cut_after(1 + int(strike.chance * 3_000_000))
 
 
 def _stall(world: World, strike: Strike) -> End:
-    world.proxies[strike.accelerator].stall()
-    return world.proxies[strike.accelerator].go_on
+    world.roads[strike.accelerator].stall()
+    return world.roads[strike.accelerator].go_on
 
 
 def _refuse(world: World, strike: Strike) -> End:
-    world.proxies[strike.accelerator].refuse()
-    world.proxies[strike.accelerator].cut()
-    return world.proxies[strike.accelerator].go_on
+    world.roads[strike.accelerator].refuse()
+    world.roads[strike.accelerator].cut()
+    return world.roads[strike.accelerator].go_on
 
 
 def _on_demand(text: str) -> Callable[[World, Strike], None]:

@@ -18,11 +18,13 @@ from accel_daemon.control.identity_store import IdentityStore
 from accel_daemon.control.status_client import call_daemon
 from accel_daemon.faults.fault import parse_fault
 from accel_daemon.iam.principals import Identities, Key, User
+from accel_protocol.lanes import KINDS
 from accel_protocol.sigv4 import AccessKey
 from client_runtime.discovery.credentials import KeySource
 from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.transport.attachment import Attachment
 from client_runtime.transport.grants import Grant
+from client_runtime.transport.lane_choice import LaneChoice
 from tests.chaos.history import History
 from tests.chaos.proxy import Proxy
 from tests.conftest import Daemon, eventually, start_daemon
@@ -31,19 +33,71 @@ from tests.integration.realm import ALL, new_key
 ACCELERATORS = 2
 _DISK_MEBIBYTES = 384
 _LOOK_SECONDS = 0.3
+# Clients take turns with them.
+_KINDS = (("grpc",), ("tls", "grpc"), KINDS)
+
+
+class Roads:
+    """The proxies before one accelerator: of gRPC, and of lanes. What befalls one befalls both."""
+
+    def __init__(self) -> None:
+        self.grpc, self.lanes = Proxy(), Proxy()
+        self._all = (self.grpc, self.lanes)
+
+    def cut(self) -> None:
+        """See `Proxy.cut`."""
+        for one in self._all:
+            one.cut()
+
+    def cut_after(self, count: int) -> None:
+        """See `Proxy.cut_after`."""
+        for one in self._all:
+            one.cut_after(count)
+
+    def stall(self) -> None:
+        """See `Proxy.stall`."""
+        for one in self._all:
+            one.stall()
+
+    def refuse(self) -> None:
+        """See `Proxy.refuse`."""
+        for one in self._all:
+            one.refuse()
+
+    def go_on(self) -> None:
+        """See `Proxy.go_on`."""
+        for one in self._all:
+            one.go_on()
+
+    def close(self) -> None:
+        """See `Proxy.close`."""
+        for one in self._all:
+            one.close()
 
 
 class ProxiedAttachment(Attachment):
-    """An attachment whose way to its accelerator leads through the proxy."""
+    """An attachment whose ways to its accelerator lead through proxies, but on its own host.
 
-    def __init__(self, endpoint: Endpoint, keys: KeySource, ordinal: int, proxy: Proxy) -> None:
+    Args:
+        kinds: the lanes that it may use.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        keys: KeySource,
+        ordinal: int,
+        roads: Roads,
+        kinds: tuple[str, ...],
+    ) -> None:
         super().__init__(endpoint, keys, ordinal)
-        self._proxy = proxy
+        self._roads, self._lanes = roads, LaneChoice(endpoint, kinds)
 
     def _request_grant(self) -> Grant:
-        grant = super()._request_grant()
-        self._proxy.upstream = grant.address
-        return replace(grant, address=self._proxy.address)
+        grant, roads = super()._request_grant(), self._roads
+        roads.grpc.upstream, roads.lanes.upstream = grant.address, grant.lane_address
+        address = roads.lanes.address if grant.lane_address else ""
+        return replace(grant, address=roads.grpc.address, lane_address=address)
 
 
 @dataclass
@@ -53,7 +107,7 @@ class World:
     Attributes:
         daemon: with ACCELERATORS accelerators, each used by one user.
         disk: where its file system is mounted; None when it has none of its own.
-        proxies: one for each accelerator.
+        roads: to each accelerator.
         history: where process changes are noted.
         pids: of the accelerators' processes, 0 while there is none.
         keys: of each client.
@@ -62,7 +116,7 @@ class World:
 
     daemon: Daemon
     disk: Path | None
-    proxies: list[Proxy]
+    roads: list[Roads]
     history: History
     pids: list[int] = field(default_factory=lambda: [0] * ACCELERATORS)
     keys: dict[int, Key] = field(default_factory=dict)
@@ -90,7 +144,8 @@ class World:
         endpoint = Endpoint(ready["control"], ready["ca_file"], ready["region"], "the campaign")
         keys = KeySource(None, AccessKey(key.access_key_id, key.secret_access_key))
         ordinal = accelerator_of(number)
-        return ProxiedAttachment(endpoint, keys, ordinal, self.proxies[ordinal])
+        kinds = _KINDS[number // ACCELERATORS % len(_KINDS)]
+        return ProxiedAttachment(endpoint, keys, ordinal, self.roads[ordinal], kinds)
 
     def change(self, change: Callable[[Identities], Identities]) -> None:
         """Change the identities, as the command line does."""
@@ -159,10 +214,10 @@ def running(folder: Path, history: History) -> Iterator[World]:
         accelerators = ["--accelerator", "host"] * ACCELERATORS
         daemon = start_daemon(home, "--port", "0", "--allow-faults", *accelerators)
         stack.callback(_stopped, daemon)
-        proxies = [Proxy() for _ in range(ACCELERATORS)]
-        for proxy in proxies:
-            stack.callback(proxy.close)
-        world = World(daemon, disk, proxies, history)
+        roads = [Roads() for _ in range(ACCELERATORS)]
+        for one in roads:
+            stack.callback(one.close)
+        world = World(daemon, disk, roads, history)
         for number in range(ACCELERATORS):
             user = User(user_of(number), ({"Version": "2012-10-17", "Statement": [ALL]},), ())
             world.change(lambda now, user=user: now.with_user(user))  # type: ignore[misc]

@@ -22,9 +22,11 @@ from accel_daemon.iam.tickets import TicketSigner
 from accel_daemon.launch_order import AuditedDecision, HolderPolicies, LaunchOrder, Notice, Report
 from accel_daemon.pki.authority import create_authority, issue_leaf
 from accel_daemon.sandbox.enter import default_level
+from accel_protocol.lanes import KINDS
 from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.transport import channel as channels
 from client_runtime.transport.grants import Grant
+from client_runtime.transport.lane_choice import VARIABLE
 from tests.conftest import environment, patience
 
 KEY_ID = "AKIA" + "T" * 16
@@ -69,6 +71,13 @@ def counting_model(folder: Path) -> Path:
     module = Model()
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
     return folder
+
+
+@pytest.fixture(params=KINDS)
+def each_lane(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The only kind of lane that this test's clients may use."""
+    monkeypatch.setenv(VARIABLE, request.param)
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")

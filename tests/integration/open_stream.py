@@ -1,17 +1,13 @@
-"""A Run stream that is open, for tests of what changes mean to it."""
+"""A Run stream that is open, on any lane, for tests of what changes mean to it."""
 
 from __future__ import annotations
 
-from queue import SimpleQueue
-
-import grpc
 import pytest
 
 from accel_protocol import frames
-from accel_protocol.methods import METHODS
+from accel_protocol.errors import AcceleratorError
 from accel_protocol.v1 import accelerator_pb2 as pb
-from client_runtime.transport.channel import metadata, typed
-from client_runtime.transport.grants import Grant
+from client_runtime.transport.lane import Lane
 
 ONE = b"\x01" * 32
 
@@ -19,22 +15,20 @@ ONE = b"\x01" * 32
 class Stream:
     """An open Run stream, on which calls of graphs that are not there can be made."""
 
-    def __init__(self, channel: grpc.Channel, grant: Grant) -> None:
-        self.calls: SimpleQueue[bytes | None] = SimpleQueue()
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
         self.count = 0
-        opened = channel.stream_stream(METHODS["Run"].path)
-        self.answers = opened(iter(self.calls.get, None), metadata=metadata(grant))
 
     def call(self, graph: bytes = ONE) -> pb.Error:
         """How a call is refused: MODEL_MISSING is behind the gate.
 
         Raises:
-            grpc.RpcError: the stream has ended.
+            AcceleratorError: the stream has ended.
         """
         self.count += 1
         head = pb.RunStart(graph_id=graph).SerializeToString()
-        self.calls.put(frames.encode(self.count, head))
-        frame = frames.decode(next(self.answers))
+        self.lane.send(iter([frames.encode_parts(self.count, head)]))
+        frame = self.lane.receive().frame
         assert frame.call_id == self.count
         assert frame.error is not None
         return pb.Error.FromString(bytes(frame.error))
@@ -46,6 +40,6 @@ class Stream:
 
 def ending(stream: Stream) -> str:
     """Why a stream ends, which nothing is sent on any more."""
-    with pytest.raises(grpc.RpcError) as caught:
-        next(stream.answers)
-    return typed(caught.value).reason
+    with pytest.raises(AcceleratorError) as caught:
+        stream.lane.receive()
+    return caught.value.reason

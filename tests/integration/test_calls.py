@@ -39,6 +39,7 @@ def is_idle(daemon: Daemon) -> bool:
     return process.cpu_percent() < 20
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_timeout_stops_the_work(daemon: Daemon, home: Path, counter: Path) -> None:
     """A call that takes too long ends in time, here and on the accelerator."""
     with EIPredictor(counter) as predictor:
@@ -64,12 +65,14 @@ def test_timeout_bounds_sending_the_model_too(home: Path, new_model: Callable[[i
         assert predictor(feeds)["z"] == 4
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_timeout_is_a_timeout_error(home: Path, counter: Path) -> None:
     """Code that catches TimeoutError keeps working."""
     with EIPredictor(counter) as predictor, pytest.raises(TimeoutError):
         predictor(FOREVER, timeout=0.2)
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_generous_timeout_changes_nothing(home: Path, counter: Path) -> None:
     """A call that is done in time answers as without a time-out."""
     with EIPredictor(counter) as predictor:
@@ -106,6 +109,7 @@ def test_interrupt_returns_at_once_and_stops_the_work(
     eventually(lambda: is_idle(daemon), 5)
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_cancelling_one_call_harms_no_other(home: Path, counter: Path) -> None:
     """While one task's call is cancelled, another call of the same graph is answered."""
 
@@ -123,6 +127,7 @@ def test_cancelling_one_call_harms_no_other(home: Path, counter: Path) -> None:
         assert asyncio.run(both(predictor))["count"] == 3_000_000
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_many_asynchronous_calls(home: Path, counter: Path) -> None:
     """Calls awaited together each get their own answer."""
 
@@ -134,6 +139,7 @@ def test_many_asynchronous_calls(home: Path, counter: Path) -> None:
         assert asyncio.run(all_of(predictor)) == list(range(40))
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_timing_adds_up(home: Path, counter: Path) -> None:
     """The parts of a call's time are its total, and computing is most of a long call."""
     with EIPredictor(counter) as predictor:
@@ -157,6 +163,7 @@ def test_pickling_says_why_not(home: Path, counter: Path) -> None:
         pickle.dumps(predictor)
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_closed_predictor_opens_again(home: Path, counter: Path) -> None:
     """close() ends the connection; the next call makes a new one."""
     predictor = EIPredictor(counter)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from cryptography import x509
 
+from client_runtime.transport.lane import GrpcLane
 from tests.conftest import eventually, start_daemon
 from tests.integration.open_stream import Stream
 from tests.integration.realm import Realm
@@ -48,7 +49,7 @@ def test_open_stream_goes_on_when_certificates_are_replaced(realm: Realm) -> Non
     """The stream that was open before answers afterwards, from the same process."""
     pid, grant = realm.daemon.accelerator_pid(), realm.connect(realm.good)
     with realm.channel(grant) as channel:
-        stream = Stream(channel, grant)
+        stream = Stream(GrpcLane(channel, grant))
         assert stream.reason() == "MODEL_MISSING"
 
         renew(realm)
@@ -63,4 +64,4 @@ def test_new_stream_trusts_the_new_certificate(realm: Realm) -> None:
 
     grant = realm.connect(realm.good)
     with realm.channel(grant) as channel:
-        assert Stream(channel, grant).reason() == "MODEL_MISSING"
+        assert Stream(GrpcLane(channel, grant)).reason() == "MODEL_MISSING"

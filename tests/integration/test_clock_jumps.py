@@ -21,6 +21,7 @@ from accel_daemon.faults.fault import parse_fault
 from accel_protocol.sigv4 import AccessKey, HttpRequest, sign
 from client_runtime import EIPredictor, connect
 from client_runtime.transport.grants import request_grant
+from client_runtime.transport.lane import GrpcLane
 from tests.conftest import eventually, start_daemon, use_home
 from tests.integration.open_stream import Stream
 from tests.integration.realm import ALL, Realm
@@ -174,7 +175,7 @@ def test_policies_follow_the_clock(realm: Realm) -> None:
     try:
         grant = request_grant(realm.endpoint, key, None)
         with realm.channel(grant) as channel:
-            stream = Stream(channel, grant)
+            stream = Stream(GrpcLane(channel, grant))
             assert stream.reason() == "MODEL_MISSING"
             set_clock(realm, 2 * HOUR)
             assert stream.reason() == "ACCESS_DENIED"

@@ -16,6 +16,7 @@ from accel_protocol.methods import METHODS
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime.transport.channel import call, metadata, typed
 from client_runtime.transport.grants import Grant
+from client_runtime.transport.lane import GrpcLane
 from tests.conftest import eventually, patience
 from tests.integration.conftest import LoneAccelerator, alone
 from tests.integration.open_stream import Stream
@@ -91,12 +92,12 @@ def test_a_stream_between_two_calls_holds_nothing(impatient: LoneAccelerator) ->
     """It may be silent for longer than a call may."""
     grant = impatient.grant()
     with impatient.channel() as channel:
-        stream = Stream(channel, grant)
+        stream = Stream(GrpcLane(channel, grant))
         assert stream.reason() == "MODEL_MISSING"
         with begun(channel, grant, "Upload") as answers, pytest.raises(grpc.RpcError):
             next(answers)  # which is longer than what a call may be silent
         assert stream.reason() == "MODEL_MISSING"
-        stream.calls.put(None)
+        stream.lane.close()
 
 
 def file(number: int) -> pb.Blob:

@@ -32,6 +32,7 @@ from client_runtime.models import saved_model
 from client_runtime.models.bundle import Bundle
 from client_runtime.transport.channel import call, metadata
 from client_runtime.transport.grants import Grant
+from client_runtime.transport.lane import GrpcLane
 from client_runtime.transport.uploading import upload
 from tests.conftest import start_daemon, use_home
 from tests.integration.open_stream import Stream
@@ -249,9 +250,9 @@ def test_graphs_of_others_cannot_be_loaded_like_nobodys(left: Left) -> None:
 def test_graphs_of_others_cannot_be_run_like_nobodys(left: Left) -> None:
     """On a stream: the same error, to the word."""
     with left.realm.channel(left.grant) as channel:
-        stream = Stream(channel, left.grant)
+        stream = Stream(GrpcLane(channel, left.grant))
         errors = [stream.call(graph) for graph in (left.bundle.graph_id, NOBODYS)]
-        stream.calls.put(None)
+        stream.lane.close()
     for error in errors:
         assert error.reason == "MODEL_MISSING"
         error.ClearField("request_id")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -14,12 +15,14 @@ import pytest
 
 from accel_daemon.iam.principals import Key
 from accel_protocol.errors import AccessDeniedError
+from accel_protocol.lanes import KINDS
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime import EIPredictor
 from client_runtime.transport.channel import call
+from client_runtime.transport.lane_choice import LaneChoice
 from tests.conftest import eventually, patience, start_daemon, use_home
 from tests.integration.open_stream import ONE, Stream, ending
-from tests.integration.realm import ALL, Realm
+from tests.integration.realm import ALL, Realm, new_key
 
 WITHIN = 2.0
 CONNECT = {"Effect": "Allow", "Action": "elastic-inference:Connect", "Resource": "*"}
@@ -51,30 +54,39 @@ def set_policy(realm: Realm, *statements: dict[str, Any]) -> None:
     realm.change(lambda now: now.with_policies("good", (document,)))
 
 
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """The kind of lane that streams are on."""
+    return str(request.param)
+
+
 @contextmanager
-def open_stream(realm: Realm, key: Key) -> Iterator[Stream]:
+def open_stream(realm: Realm, key: Key, kind: str) -> Iterator[Stream]:
     """A stream that works."""
     grant = realm.connect(key)
     with realm.channel(grant) as channel:
-        stream = Stream(channel, grant)
-        assert stream.reason() == "MODEL_MISSING"
-        yield stream
-        stream.calls.put(None)
+        lane = LaneChoice(realm.endpoint, (kind,)).open(channel, grant)
+        with contextlib.closing(lane):
+            stream = Stream(lane)
+            assert stream.reason() == "MODEL_MISSING"
+            yield stream
 
 
-def test_revoked_key_ends_open_streams(realm: Realm) -> None:
+def test_revoked_key_ends_open_streams(realm: Realm, kind: str) -> None:
     """Also one that is idle; the stream of the user's other key goes on."""
-    with open_stream(realm, realm.revoked) as stream, open_stream(realm, realm.good) as other:
-        realm.change(lambda now: now.without_key(realm.revoked.access_key_id))
+    doomed = new_key()
+    realm.change(lambda now: now.with_key("good", doomed))
+    with open_stream(realm, doomed, kind) as stream, open_stream(realm, realm.good, kind) as other:
+        realm.change(lambda now: now.without_key(doomed.access_key_id))
         started = time.monotonic()
         assert ending(stream) == "TICKET_REVOKED"
         assert time.monotonic() - started < patience(WITHIN)
         assert other.reason() == "MODEL_MISSING"
 
 
-def test_narrowed_policy_takes_effect_on_open_streams(realm: Realm) -> None:
+def test_narrowed_policy_takes_effect_on_open_streams(realm: Realm, kind: str) -> None:
     """The call is refused and not the stream, which works on when the policy allows it again."""
-    with open_stream(realm, realm.good) as stream:
+    with open_stream(realm, realm.good, kind) as stream:
         set_policy(realm, CONNECT, DENY_RUN)
         eventually(lambda: stream.reason() == "ACCESS_DENIED", WITHIN)
         refusal = stream.call()
@@ -87,19 +99,19 @@ def test_narrowed_policy_takes_effect_on_open_streams(realm: Realm) -> None:
         eventually(lambda: stream.reason() == "MODEL_MISSING", WITHIN)
 
 
-def test_a_deny_of_one_graph(realm: Realm) -> None:
+def test_a_deny_of_one_graph(realm: Realm, kind: str) -> None:
     """On one stream, calls of that graph are refused and others are not."""
     condition = {"StringEquals": {"elastic-inference:GraphId": ONE.hex()}}
-    with open_stream(realm, realm.good) as stream:
+    with open_stream(realm, realm.good, kind) as stream:
         set_policy(realm, CONNECT, {**DENY_RUN, "Condition": condition})
         eventually(lambda: stream.reason(ONE) == "ACCESS_DENIED", WITHIN)
         assert stream.reason(TWO) == "MODEL_MISSING"
 
 
-def test_without_connect_the_tickets_end(realm: Realm) -> None:
+def test_without_connect_the_tickets_end(realm: Realm, kind: str) -> None:
     """Streams as well; and a ticket that ended stays so when the policy is widened again."""
     grant = realm.connect(realm.good)
-    with open_stream(realm, realm.good) as stream, realm.channel(grant) as channel:
+    with open_stream(realm, realm.good, kind) as stream, realm.channel(grant) as channel:
         set_policy(realm, {**ALL, "Action": "elastic-inference:Describe*"})
         started = time.monotonic()
         assert ending(stream) == "TICKET_REVOKED"
@@ -138,11 +150,11 @@ def test_each_action_can_be_denied(
     assert line["reason"] == "ACCESS_DENIED: Statement 2 denies it."
 
 
-def test_tags_take_effect_on_open_streams(realm: Realm) -> None:
+def test_tags_take_effect_on_open_streams(realm: Realm, kind: str) -> None:
     """A Deny that asks for the accelerator's tag begins to hold when it is tagged."""
     condition = {"StringEquals": {"aws:ResourceTag/stage": "frozen"}}
     set_policy(realm, ALL, {**DENY_RUN, "Condition": condition})
-    with open_stream(realm, realm.good) as stream:
+    with open_stream(realm, realm.good, kind) as stream:
         realm.tag("POST", {"stage": "frozen"})
         eventually(lambda: stream.reason() == "ACCESS_DENIED", WITHIN)
         realm.tag("DELETE", {"stage": ""})
@@ -155,9 +167,8 @@ def test_a_process_that_restarts_is_told_again(realm: Realm) -> None:
     grant = realm.connect(realm.good)
     realm.kill_accelerator()
     with realm.channel(grant) as channel:
-        stream = Stream(channel, grant)
-        assert stream.reason() == "ACCESS_DENIED"
-        stream.calls.put(None)
+        with contextlib.closing(LaneChoice(realm.endpoint, ("grpc",)).open(channel, grant)) as lane:
+            assert Stream(lane).reason() == "ACCESS_DENIED"
         assert call(channel, grant, "List", pb.ListRequest())
 
 

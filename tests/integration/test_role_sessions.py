@@ -18,6 +18,7 @@ from accel_protocol.sigv4 import AccessKey
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime.transport.channel import call
 from client_runtime.transport.grants import request_grant
+from client_runtime.transport.lane import GrpcLane
 from tests.conftest import eventually, patience, start_daemon
 from tests.integration.open_stream import Stream, ending
 from tests.integration.realm import ALL, Realm, new_key
@@ -75,9 +76,9 @@ def open_stream(realm: Realm, key: AccessKey) -> Iterator[Stream]:
     """A stream with a ticket of this session."""
     grant = request_grant(realm.endpoint, key, None)
     with realm.channel(grant) as channel:
-        stream = Stream(channel, grant)
+        stream = Stream(GrpcLane(channel, grant))
         yield stream
-        stream.calls.put(None)
+        stream.lane.close()
 
 
 def test_session_runs(realm: Realm, parent: Key) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from accel_daemon.accelerator import run_stream
+from accel_daemon.accelerator.direct_runs import soon
 from accel_daemon.accelerator.lanes.hang_ups import HangUps
 from accel_daemon.accelerator.lanes.wire import Wire
 from accel_daemon.accelerator.run_stream import Call, CallReceiver
@@ -241,15 +242,14 @@ class Lane:
             with contextlib.suppress(TimeoutError, AcceleratorError):
                 self._say_why(error)
         self._wire.close()
-        if not self._house.loop.is_closed():
-            self._house.loop.call_soon_threadsafe(self._over.set)
+        soon(self._house.loop, self._over.set)
 
     def _say_why(self, error: AcceleratorError) -> None:
         visit = self._visit
         if visit is not None:
             error.request_id = visit.request_id
             _log.info("refused %s: %s", visit.request_id, error.reason)
-            self._house.loop.call_soon_threadsafe(visit.refused, error)
+            soon(self._house.loop, visit.refused, error)
         if self._stream is None:
             refusal = pb.LaneOpened(error=run_stream.error_message(error)).SerializeToString()
         else:

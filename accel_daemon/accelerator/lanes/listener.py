@@ -1,26 +1,39 @@
-"""Where lanes begin: a listening socket, TLS handshakes, a bound on those who prove nothing."""
+"""Where lanes begin: a listening socket, handshakes, and a bound on those who prove nothing."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import socket
-import ssl
 import threading
+import time
 from collections import OrderedDict
+from typing import Protocol
 
 from accel_daemon.accelerator.lanes.lane import House, Lane
-from accel_daemon.accelerator.lanes.lane_certificate import LaneCertificate
 from accel_daemon.accelerator.lanes.wire import SocketWire, peer_name
 from accel_protocol.errors import AcceleratorError
-from accel_protocol.lanes import TLS_PROTOCOL
 
 _log = logging.getLogger(__name__)
 # For the handshake and the first message, of anyone.
 _STRANGER_SECONDS = 10.0
 # Connections that have not shown a good ticket yet; the oldest one makes room for the next.
 MOST_STRANGERS = 64
-_KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+_FULL_SECONDS = 0.1
+
+
+class Handshake(Protocol):
+    """What a connection has to go through before it may open a lane."""
+
+    def prepare(self, connection: socket.socket) -> socket.socket:
+        """The socket to go on with; must not wait.
+
+        Raises:
+            OSError, ValueError: it is gone, or not for this.
+        """
+
+    def shake(self, connection: socket.socket) -> bool:
+        """Whether the other side may go on; may wait as long as the socket's time-out says."""
 
 
 class LaneListener:
@@ -29,16 +42,12 @@ class LaneListener:
     Args:
         listener: listens.
         house: what lanes share.
-        certificate: what they show.
-
-    Attributes:
-        port: where it listens, or did.
+        handshake: of its connections.
     """
 
-    def __init__(self, listener: socket.socket, house: House, certificate: LaneCertificate) -> None:
-        self._listener, self._house, self.certificate = listener, house, certificate
-        self.port = int(listener.getsockname()[1])
-        self._strangers: OrderedDict[int, ssl.SSLSocket] = OrderedDict()
+    def __init__(self, listener: socket.socket, house: House, handshake: Handshake) -> None:
+        self._listener, self._house, self._handshake = listener, house, handshake
+        self._strangers: OrderedDict[int, socket.socket] = OrderedDict()
         self._lanes: set[Lane] = set()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._accept, name="lanes", daemon=True)
@@ -70,46 +79,39 @@ class LaneListener:
                 if self._listener.fileno() < 0:
                     return
                 _log.warning("a lane could not be accepted: %s", error.strerror)
-                threading.Event().wait(0.1)  # too many open files, most probably
-                continue
-            self._begin(connection, peer_name(address))
+                time.sleep(_FULL_SECONDS)  # too many open files, most probably
+            else:
+                self._begin(connection, peer_name(address))
 
     def _begin(self, connection: socket.socket, peer: str) -> None:
         try:
-            tls = self._prepare(connection)
+            connection.settimeout(_STRANGER_SECONDS)
+            prepared = self._handshake.prepare(connection)
         except (OSError, ValueError):
-            connection.close()  # it is gone already
+            connection.close()
             return
         with self._lock:
-            self._strangers[id(tls)] = tls
+            self._strangers[id(prepared)] = prepared
             if len(self._strangers) > MOST_STRANGERS:
                 _, oldest = self._strangers.popitem(last=False)
                 with contextlib.suppress(OSError):
+                    # Not SSLSocket's own, which spoils what another thread is inside of.
                     socket.socket.shutdown(oldest, socket.SHUT_RDWR)
+        work = (prepared, peer)
         try:
-            threading.Thread(target=self._serve, args=(tls, peer), name="lane", daemon=True).start()
+            threading.Thread(target=self._serve, args=work, name="lane", daemon=True).start()
         except RuntimeError:  # no more threads
-            self._forget(tls)
+            self._forget(prepared)
 
-    def _prepare(self, connection: socket.socket) -> ssl.SSLSocket:
-        connection.settimeout(_STRANGER_SECONDS)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _KEEPALIVE:
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-        return self.certificate.context.wrap_socket(
-            connection, server_side=True, do_handshake_on_connect=False
-        )
-
-    def _serve(self, tls: ssl.SSLSocket, peer: str) -> None:
+    def _serve(self, connection: socket.socket, peer: str) -> None:
         try:
-            if _shakes_hands(tls):
-                self._serve_lane(tls, SocketWire(tls, peer, _STRANGER_SECONDS))
+            if self._handshake.shake(connection):
+                self._serve_lane(connection, SocketWire(connection, peer, _STRANGER_SECONDS))
         finally:
-            self._forget(tls)
+            self._forget(connection)
 
-    def _serve_lane(self, tls: ssl.SSLSocket, wire: SocketWire) -> None:
-        lane = Lane(self._house, wire, lambda: self._admit(tls))
+    def _serve_lane(self, connection: socket.socket, wire: SocketWire) -> None:
+        lane = Lane(self._house, wire, lambda: self._admit(connection))
         with self._lock:
             self._lanes.add(lane)
         try:
@@ -118,21 +120,12 @@ class LaneListener:
             with self._lock:
                 self._lanes.discard(lane)
 
-    def _admit(self, tls: ssl.SSLSocket) -> None:
+    def _admit(self, connection: socket.socket) -> None:
         with self._lock:
-            self._strangers.pop(id(tls), None)
-        tls.settimeout(self._house.service.limits.idle_call_seconds)
+            self._strangers.pop(id(connection), None)
+        connection.settimeout(self._house.service.limits.idle_call_seconds)
 
-    def _forget(self, tls: ssl.SSLSocket) -> None:
+    def _forget(self, connection: socket.socket) -> None:
         with self._lock:
-            self._strangers.pop(id(tls), None)
-        tls.close()
-
-
-def _shakes_hands(tls: ssl.SSLSocket) -> bool:
-    """Whether the other side speaks TLS, and means a lane; if not, that is nobody's business."""
-    try:
-        tls.do_handshake()
-    except (OSError, ValueError):
-        return False
-    return tls.selected_alpn_protocol() == TLS_PROTOCOL
+            self._strangers.pop(id(connection), None)
+        connection.close()

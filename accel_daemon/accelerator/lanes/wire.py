@@ -122,10 +122,10 @@ class SocketWire:
             read += len(data)
 
 
-def peer_name(address: tuple[str, int] | str) -> str:
-    """GRPC's name of an address."""
-    if isinstance(address, str):
-        return "unix:"
+def peer_name(address: tuple[str, int] | str | bytes) -> str:
+    """GRPC's name of an address; who is on this host has its loopback address."""
+    if isinstance(address, str | bytes):
+        return "ipv4:127.0.0.1:0"
     host, port = address[0], address[1]
     return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
 

@@ -17,7 +17,7 @@ import grpc
 import numpy as np
 
 from accel_daemon.accelerator.gate import Gate
-from accel_daemon.accelerator.lanes.listening import open_listener
+from accel_daemon.accelerator.lanes.listening import open_listeners
 from accel_daemon.accelerator.server import AcceleratorServer
 from accel_daemon.accelerator.service import AcceleratorService
 from accel_daemon.clock import Clock
@@ -32,7 +32,7 @@ from accel_protocol.manifest import SAVED_MODEL, BundleFile, Manifest, Selection
 from accel_protocol.tensors import Array
 from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.transport.grants import Grant
-from client_runtime.transport.socket_lane import SocketLane, open_tls_lane
+from client_runtime.transport.socket_lane import SocketLane, open_local_lane, open_tls_lane
 
 ACCELERATOR_ID = "eia-" + "a" * 32
 KEY_ID = "AKIA" + "T" * 16
@@ -123,9 +123,8 @@ class ServedAccelerator:
         self.gate = Gate(TicketVerifier(public, ACCELERATOR_ID), 1, limits, self._clock.steady)
         self.engine = LargeEngine()
         self.service = AcceleratorService(order, self.engine, limits, self.gate)
-        listener = open_listener("127.0.0.1", 0)
-        audit = self.decisions.append
-        self.server = AcceleratorServer(order, self.service, limits, audit, listener)
+        listeners, audit = open_listeners("127.0.0.1", 0), self.decisions.append
+        self.server = AcceleratorServer(order, self.service, limits, audit, listeners)
 
     async def start(self) -> None:
         """Listen, and know that no policy denies the tester anything."""
@@ -140,18 +139,25 @@ class ServedAccelerator:
         """A ticket of the tester's."""
         return self._signer.issue(TESTER, accelerator_id, KEY_ID, 1, self._clock.steady())
 
-    def lane(self, ticket: str | None = None) -> SocketLane:
-        """A lane of the tester's, or with another ticket.
+    def grant(self, ticket: str | None = None) -> Grant:
+        """What the tester uses it with, or with another ticket."""
+        token = self.token() if ticket is None else ticket
+        address = f"127.0.0.1:{self.server.lane_port}"
+        local = self.server.local_lane
+        return Grant(ACCELERATOR_ID, "host", 0, "", ACCELERATOR_ID, token, 1e18, address, local)
+
+    def lane(self, ticket: str | None = None, kind: str = "tls") -> SocketLane:
+        """A lane.
 
         Raises:
             NoLaneError, AcceleratorError: see `open_tls_lane`.
         """
+        if kind == "local":
+            return open_local_lane(self.grant(ticket))
         ca_file = self._folder / "ca.pem"
         ca_file.write_bytes(self.authority_pem)
-        token = self.token() if ticket is None else ticket
-        address = f"127.0.0.1:{self.server.lane_port}"
-        grant = Grant(ACCELERATOR_ID, "host", 0, "", ACCELERATOR_ID, token, 1e18, address)
-        return open_tls_lane(Endpoint("https://unused", str(ca_file), "", "the test"), grant)
+        endpoint = Endpoint("https://unused", str(ca_file), "", "the test")
+        return open_tls_lane(endpoint, self.grant(ticket))
 
     def channel(self) -> grpc.Channel:
         """A channel with a connection of its own."""

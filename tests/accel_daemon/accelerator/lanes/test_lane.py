@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from accel_daemon.accelerator.lanes import listener
-from accel_daemon.pki.authority import create_authority, issue_leaf
 from accel_protocol.errors import (
     AcceleratorError,
     AnswerLostError,
@@ -27,12 +22,10 @@ from accel_protocol.errors import (
     DeadlineError,
 )
 from accel_protocol.limits import Limits
-from accel_protocol.message_stream import write_message
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime.transport.exchange import Answer, Call, exchange
 from client_runtime.transport.socket_lane import NoLaneError, SocketLane
 from tests.accel_daemon.accelerator.served_accelerator import (
-    ACCELERATOR_ID,
     KEY_ID,
     ServedAccelerator,
     served,
@@ -50,13 +43,15 @@ def accelerator(tmp_path: Path) -> Iterator[ServedAccelerator]:
         yield running
 
 
-@pytest.fixture
-def opened(accelerator: ServedAccelerator) -> Iterator[Callable[[], SocketLane]]:
-    """Opens lanes."""
+@pytest.fixture(params=["tls", "local"])
+def opened(
+    accelerator: ServedAccelerator, request: pytest.FixtureRequest
+) -> Iterator[Callable[[], SocketLane]]:
+    """Opens lanes of each kind."""
     with ExitStack() as closing:
 
         def open_one() -> SocketLane:
-            lane = accelerator.lane()
+            lane = accelerator.lane(kind=request.param)
             closing.callback(lane.close)
             return lane
 
@@ -109,12 +104,15 @@ def test_calls_are_answered(
     ]
 
 
+@pytest.mark.parametrize("kind", ["tls", "local"])
 @pytest.mark.parametrize("ticket", ["", "x", "other"])
-def test_no_lane_without_a_good_ticket(accelerator: ServedAccelerator, ticket: str) -> None:
+def test_no_lane_without_a_good_ticket(
+    accelerator: ServedAccelerator, ticket: str, kind: str
+) -> None:
     """Anything else is refused as by gRPC, and audited."""
     other = accelerator.token("eia-" + "b" * 32)
     with pytest.raises(CredentialsError) as caught:
-        accelerator.lane(other if ticket == "other" else ticket)
+        accelerator.lane(other if ticket == "other" else ticket, kind)
 
     assert caught.value.reason in ("MISSING_TICKET", "INVALID_TICKET")
     eventually(lambda: [one.allowed for one in accelerator.decisions] == [False])
@@ -257,84 +255,6 @@ def test_stopped_graph_is_loaded_for_others(
 
     assert ask(lane, graph_id, number=2).fetches["y"].size == 10
     assert accelerator.look(lambda: tenant.graphs.loads) == 2
-
-
-def _tls(accelerator: ServedAccelerator, *protocols: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cadata=accelerator.authority_pem.decode())
-    if protocols:
-        context.set_alpn_protocols(protocols)
-    return context
-
-
-def _connected(accelerator: ServedAccelerator) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", accelerator.server.lane_port), patience(10))
-
-
-@pytest.mark.parametrize("protocols", [(), ("h2",)])
-def test_another_protocol_is_no_lane(
-    accelerator: ServedAccelerator, protocols: tuple[str, ...]
-) -> None:
-    """Who does not say that it means a lane is disconnected."""
-    with (
-        _connected(accelerator) as plain,
-        _tls(accelerator, *protocols).wrap_socket(plain, server_hostname=ACCELERATOR_ID) as tls,
-    ):
-        assert tls.recv(1) == b""
-
-
-def test_older_tls_is_refused(accelerator: ServedAccelerator) -> None:
-    """TLS 1.3 or nothing."""
-    context = _tls(accelerator, "accel-run/1")
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with _connected(accelerator) as plain, pytest.raises((ssl.SSLError, OSError)):
-        context.wrap_socket(plain, server_hostname=ACCELERATOR_ID)
-
-
-def test_replaced_certificate_is_shown(
-    accelerator: ServedAccelerator, opened: Callable[[], SocketLane]
-) -> None:
-    """New lanes see the new one, which here nobody trusts; lanes that are open go on."""
-    graph_id, lane = accelerator.store_graph(), opened()
-    now = datetime.now(UTC)
-    leaf = issue_leaf(create_authority(now, "other"), name=ACCELERATOR_ID, now=now, days=1)
-    pair = (leaf.certificate_pem.decode(), leaf.private_key_pem.decode())
-
-    accelerator.look(lambda: accelerator.server.show(*pair))
-
-    with pytest.raises(NoLaneError, match="CERTIFICATE_VERIFY_FAILED"):
-        opened()
-    assert ask(lane, graph_id)
-
-
-def test_who_proves_nothing_makes_room(
-    accelerator: ServedAccelerator,
-    opened: Callable[[], SocketLane],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Connections without a ticket are bounded: the oldest goes, and a lane still opens."""
-    monkeypatch.setattr(listener, "MOST_STRANGERS", 4)
-    with ExitStack() as closing:
-        silent = [closing.enter_context(_connected(accelerator)) for _ in range(8)]
-        lane = opened()
-        assert ask(lane, accelerator.store_graph())
-        for oldest in silent[:4]:
-            assert oldest.recv(1) == b""
-
-
-@pytest.mark.parametrize("message", [b"\xff", b"\x08\x07", b""])
-def test_first_message_of_anyone(accelerator: ServedAccelerator, message: bytes) -> None:
-    """What is no LaneOpen of ours is refused, typed."""
-    context = _tls(accelerator, "accel-run/1")
-    with (
-        _connected(accelerator) as plain,
-        context.wrap_socket(plain, server_hostname=ACCELERATOR_ID) as tls,
-    ):
-        write_message(tls.sendall, [message])
-        size = int.from_bytes(tls.recv(4), "little")
-        opened = pb.LaneOpened.FromString(tls.recv(size))
-
-    assert opened.error.reason in ("INVALID_STREAM", "VERSION_UNSUPPORTED")
 
 
 def test_lost_lane_is_lost(
