@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import ssl
 import threading
@@ -35,6 +36,8 @@ _OPEN_SECONDS = 10.0
 # A host that vanished is noticed within half a minute, also in the middle of a call.
 _TCP = (("TCP_NODELAY", 1), ("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 2))
 _UNACKNOWLEDGED_MS = 25_000
+# Where a system has no such flag, whether anything came is asked with select.
+_LOOK = int(socket.MSG_PEEK) | int(getattr(socket, "MSG_DONTWAIT", 0))
 
 
 class NoLaneError(Exception):
@@ -76,14 +79,20 @@ class SocketLane:
 
     def send(self, messages: Iterable[Message]) -> None:
         """See `Lane.send`."""
-        with self._used():
+        self._enter()
+        try:
             for message in messages:
                 write_message(self._write, message)
+        finally:
+            self._leave()
 
     def receive(self) -> Incoming:
         """See `Lane.receive`."""
-        with self._used():
+        self._enter()
+        try:
             incoming = self._reader.next()
+        finally:
+            self._leave()
         if incoming is None:
             raise ConnectionLostError("The accelerator ended the lane.")
         if incoming.frame.call_id == 0 and incoming.frame.error is not None:
@@ -92,21 +101,18 @@ class SocketLane:
 
     def fill(self, room: memoryview) -> None:
         """See `Lane.fill`."""
-        with self._used():
+        self._enter()
+        try:
             self._reader.fill(room)
+        finally:
+            self._leave()
 
     def is_open(self) -> bool:
         """See `Lane.is_open`; between two calls, when nothing is expected."""
         if self._is_closed:
             return False
-        try:
-            # What came unasked is a farewell, and so is the end.
-            socket.socket.recv(self._socket, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass
-        return False
+        # What came unasked is a farewell, and so is the end.
+        return not _has_something(self._socket)
 
     def close(self) -> None:
         """See `Lane.close`; on any thread."""
@@ -119,20 +125,23 @@ class SocketLane:
             # Wakes the thread that is inside; SSLSocket's own method would spoil what it works on.
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
-    @contextlib.contextmanager
-    def _used(self) -> Iterator[None]:
-        """This thread is inside the socket, which is closed behind it where that was asked for."""
+    def _enter(self) -> None:
+        """This thread is inside the socket until `_leave`.
+
+        Raises:
+            ConnectionLostError: the lane is closed.
+        """
         with self._lock:
             if self._is_closed:
                 raise ConnectionLostError("The lane was given up meanwhile.")
             self._users += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-                if self._is_closed and not self._users:
-                    self._socket.close()
+
+    def _leave(self) -> None:
+        """It is not any more; the socket is closed where that was asked for meanwhile."""
+        with self._lock:
+            self._users -= 1
+            if self._is_closed and not self._users:
+                self._socket.close()
 
     def _read_into(self, room: memoryview) -> int:
         try:
@@ -250,3 +259,17 @@ def _why_it_ended(data: memoryview) -> AcceleratorError:
         return from_message(pb.Error.FromString(bytes(data)))
     except DecodeError:
         return StreamError("Why the lane ended cannot be read.")
+
+
+def _has_something(connection: socket.socket) -> bool:
+    """Whether something came that was not read, the end included; does not wait."""
+    if not hasattr(socket, "MSG_DONTWAIT"):
+        return bool(select.select([connection], [], [], 0)[0])
+    try:
+        # Past TLS, which allows no flags.
+        socket.socket.recv(connection, 1, _LOOK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
