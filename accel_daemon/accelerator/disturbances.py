@@ -16,7 +16,7 @@ import grpc
 
 from accel_daemon.accelerator import run_stream
 from accel_daemon.faults.board import is_unhealthy
-from accel_daemon.faults.fault import Kind, parse_fault
+from accel_daemon.faults.fault import STATES, Kind, parse_fault
 from accel_daemon.faults.plan import Event, FaultPlan, Moment, Verdict
 from accel_protocol.errors import AcceleratorError, ConnectionLostError, CredentialsError
 from accel_protocol.methods import ERROR_METADATA, SERVICE
@@ -89,6 +89,11 @@ class Disturbances:
         self.present = tuple(one for one in self.present if one.until is None or one.until > now)
         ends = [one.until for one in self.present if one.until is not None]
         return min(ends) - now if ends else None
+
+    @property
+    def acts_on_calls(self) -> bool:
+        """Whether there is one that may hold up, cut or refuse calls."""
+        return any(one.is_here and one.plan.fault.kind not in STATES for one in self.present)
 
     @property
     def is_unhealthy(self) -> bool:

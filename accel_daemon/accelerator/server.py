@@ -129,7 +129,7 @@ class AcceleratorServer:
 
     def _no_lanes_now(self) -> AcceleratorError | None:
         """Faults on demand act on gRPC's messages: while there are any, there is no other way."""
-        if self.disturbances is None or not self.disturbances.present:
+        if self.disturbances is None or not self.disturbances.acts_on_calls:
             return None
         return ConnectionLostError("There are no lanes while there are faults on demand.")
 

@@ -23,9 +23,13 @@ from accel_protocol.errors import (
     CredentialsError,
     ModelError,
 )
+from accel_protocol.sigv4 import AccessKey
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime import EIPredictor, accelerators, connect
+from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.transport import channel as channels
+from client_runtime.transport.grants import request_grant
+from client_runtime.transport.socket_lane import NoLaneError, open_local_lane, open_tls_lane
 from tests.conftest import Daemon, eventually, start_daemon, use_home
 from tests.integration.conftest import LoneAccelerator, tf
 
@@ -321,3 +325,29 @@ def test_a_process_that_was_not_started_for_faults(lone_accelerator: LoneAcceler
         for _ in range(10):
             channels.call(channel, grant, "GetCapabilities", pb.GetCapabilitiesRequest())
             time.sleep(0.05)
+
+
+def test_lanes_are_closed_while_a_fault_acts_on_calls(
+    fragile: Daemon, warm: EIPredictor, model: Path
+) -> None:
+    """Open ones end and none opens, so that no call passes by the fault; then they are back."""
+    profile = json.loads((fragile.home / "client.json").read_text())
+    key = AccessKey(profile["access_key_id"], profile["secret_access_key"])
+    endpoint = Endpoint(profile["control"], profile["ca_file"], profile["region"], "the test")
+    grant = request_grant(endpoint, key, None)
+    lanes = [open_local_lane(grant), open_tls_lane(endpoint, grant)]
+    assert all(lane.is_open() for lane in lanes)
+
+    inject(fragile, "slow:delay_ms=10")
+
+    eventually(lambda: not any(lane.is_open() for lane in lanes), 10)
+    with pytest.raises(NoLaneError):
+        open_local_lane(grant)
+    with pytest.raises(NoLaneError):
+        open_tls_lane(endpoint, grant)
+    assert warm(FEEDS)["z"] == 4
+    clear(fragile)
+    open_local_lane(grant).close()
+    open_tls_lane(endpoint, grant).close()
+    for lane in lanes:
+        lane.close()

@@ -103,6 +103,8 @@ class Lane:
         Raises:
             AcceleratorError: it is not.
         """
+        if (why := self._house.closed_for()) is not None:
+            raise why
         asked = _read_open(self._reader.next_whole())
         metadata = (("authorization", f"Bearer {asked.ticket}"),)
         visit = self._visit = Visit(
@@ -122,8 +124,6 @@ class Lane:
         """The lane's place among the open streams; on the event loop."""
         service = self._house.service
         try:
-            if (why := self._house.closed_for()) is not None:
-                raise why
             ticket = await visit.admit()
             assert ticket is not None
             with service.gate.streams.entered(ticket):
