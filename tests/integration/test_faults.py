@@ -338,7 +338,7 @@ def test_lanes_are_closed_while_a_fault_acts_on_calls(
     lanes = [open_local_lane(grant), open_tls_lane(endpoint, grant)]
     assert all(lane.is_open() for lane in lanes)
 
-    inject(fragile, "slow:delay_ms=10")
+    inject(fragile, "slow:latency_ms=10")
 
     eventually(lambda: not any(lane.is_open() for lane in lanes), 10)
     with pytest.raises(NoLaneError):
