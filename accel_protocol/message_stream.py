@@ -81,7 +81,8 @@ class MessageReader:
             except frames.IncompleteError:
                 if len(view) >= wanted:
                     return Incoming(frames.decode(self._read_whole(size)), 0, size)
-                self._read_some()
+                # Twice as much, because whoever sends single bytes must not have all read each time.
+                self._read_until(min(wanted, 2 * len(view)))
             else:
                 self._start += len(view)
                 self._missing = missing
@@ -130,9 +131,12 @@ class MessageReader:
             self.fill(view[there:])
         return bytes(message)
 
-    def _read_some(self) -> None:
-        if not self._read_more():
-            raise _cut_off()
+    def _read_until(self, count: int) -> None:
+        """Read until so many bytes are there, one more at least."""
+        while self._read_more():
+            if self._end - self._start >= count:
+                return
+        raise _cut_off()
 
     def _read_more(self) -> int:
         if self._start == self._end:

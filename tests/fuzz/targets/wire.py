@@ -24,6 +24,7 @@ from accel_protocol import dtypes, frames, manifest, tensors
 from accel_protocol.errors import FeedError, ModelError
 from accel_protocol.limits import KIB, Limits
 from accel_protocol.manifest import BundleFile, Manifest, Selection
+from accel_protocol.message_stream import MessageReader, write_message
 from accel_protocol.methods import METHODS
 from accel_protocol.tensors import TensorHeader
 from accel_protocol.v1 import accelerator_pb2 as pb
@@ -130,6 +131,34 @@ def receiver_target(setting: Setting) -> Target:
                 array.tobytes()
 
     return Target(lambda chance: change_stream(chance, one_of(chance, seeds)), check)
+
+
+def lane_target(setting: Setting) -> Target:
+    """`MessageReader` before a `CallReceiver`: what comes over a lane, cut anywhere."""
+    seeds = [call_messages(size) for size in (32, 200, 2**20)]
+
+    def make(chance: random.Random) -> tuple[bytes, int]:
+        out = bytearray()
+        for message in change_stream(chance, one_of(chance, seeds)):
+            write_message(out.extend, [message])
+        data = change_bytes(chance, bytes(out)) if chance.random() < 0.3 else bytes(out)
+        return data, chance.choice((1, 7, 100, 2**20))
+
+    def check(value: tuple[bytes, int]) -> None:
+        data, most = value
+        left = memoryview(data)
+
+        def read_into(room: memoryview) -> int:
+            nonlocal left
+            count = min(len(room), len(left), most)
+            room[:count], left = left[:count], left[count:]
+            return count
+
+        reader, receiver = MessageReader(read_into, LIMITS), CallReceiver(LIMITS)
+        while (incoming := reader.next()) is not None:
+            receiver.take(incoming, reader.fill)
+
+    return Target(make, check)
 
 
 def tensor_target(setting: Setting) -> Target:
@@ -340,6 +369,7 @@ def ids_target(setting: Setting) -> Target:
 TARGETS = {
     "frames": frame_target,
     "run stream": receiver_target,
+    "lane": lane_target,
     "tensors": tensor_target,
     "manifest": manifest_target,
     "store names": ids_target,
