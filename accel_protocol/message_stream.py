@@ -81,7 +81,7 @@ class MessageReader:
             except frames.IncompleteError:
                 if len(view) >= wanted:
                     return Incoming(frames.decode(self._read_whole(size)), 0, size)
-                # Twice as much, because whoever sends single bytes must not have all read each time.
+                # Twice as much: who sends single bytes must not have all read each time.
                 self._read_until(min(wanted, 2 * len(view)))
             else:
                 self._start += len(view)

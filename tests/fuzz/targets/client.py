@@ -19,10 +19,13 @@ from google.protobuf.message import DecodeError
 from accel_daemon.accelerator.run_stream import Call as FarCall
 from accel_daemon.accelerator.run_stream import Timing, answer, error_message, refusal
 from accel_daemon.control import status_client
+from accel_protocol import frames
 from accel_protocol.errors import AcceleratorError, BusyError, LimitError, ModelError
+from accel_protocol.frames import Message
 from accel_protocol.invitation import Invitation
 from accel_protocol.limits import DEFAULT_LIMITS
 from accel_protocol.manifest import BundleFile, Manifest, Selection
+from accel_protocol.message_stream import Incoming
 from accel_protocol.methods import ERROR_METADATA, REQUEST_ID_METADATA
 from accel_protocol.sigv4 import AccessKey
 from accel_protocol.v1 import accelerator_pb2 as pb
@@ -207,15 +210,18 @@ class _Lane:
     def __init__(self, messages: Iterable[bytes]) -> None:
         self._messages = iter(messages)
 
-    def send(self, messages: Iterable[bytes]) -> None:
+    def send(self, messages: Iterable[Message]) -> None:
         for _ in messages:
             pass
 
-    def receive(self) -> bytes:
+    def receive(self) -> Incoming:
         message = next(self._messages, None)
         if message is None:
             raise ModelError("the stream ended")
-        return message
+        return Incoming(frames.decode(message), 0, len(message))
+
+    def fill(self, room: memoryview) -> None:
+        pass
 
     def close(self) -> None:
         pass
