@@ -14,7 +14,6 @@ from typing import NamedTuple
 from accel_protocol.errors import StreamError
 from accel_protocol.tensors import Buffer
 
-_CALL_ID, _HEAD, _PAYLOAD, _ERROR = 1, 2, 3, 4
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -117,34 +116,57 @@ def decode_beginning(beginning: Buffer, size: int) -> tuple[Frame, int]:
     """
     view = memoryview(beginning)
     call_id = position = 0
-    found: list[memoryview | None] = [None] * (_ERROR + 1)
+    head = payload = error = None
     end = len(view)
     while position < end:
-        key, position = _read_varint(view, position, size)
-        field, wire_type = key >> 3, key & 7
-        if field == 0:
-            raise StreamError("A message has a field number 0.")
-        if wire_type == _VARINT:
-            value, position = _read_varint(view, position, size)
-            call_id = value if field == _CALL_ID else call_id
+        key = view[position]
+        if key == 0x12 or key == 0x1A or key == 0x22:  # one of ours, which most are
+            start, position = _length(view, position + 1, size)
+        elif key == 0x08:
+            call_id, position = _read_varint(view, position + 1, size)
             continue
-        start, position = _extent(view, position, wire_type, size)
-        if position > end and not (field == _PAYLOAD and position == size):
+        else:
+            key, start, position = _other_field(view, position, size)
+            if key == 0x08:
+                call_id = start
+        if position > end and not (key == 0x1A and position == size):
             raise IncompleteError
-        if wire_type == _BYTES and field <= _ERROR:
-            found[field] = view[start:position]
+        if key == 0x12:
+            head = view[start:position]
+        elif key == 0x1A:
+            payload = view[start:position]
+        elif key == 0x22:
+            error = view[start:position]
     if position < size:
         raise IncompleteError
-    return Frame(call_id, found[_HEAD], found[_PAYLOAD], found[_ERROR]), position - end
+    return Frame(call_id, head, payload, error), position - end
+
+
+def _other_field(view: memoryview, position: int, size: int) -> tuple[int, int, int]:
+    """Key, start (of a number its value) and end of a field that is none of ours."""
+    key, position = _read_varint(view, position, size)
+    wire_type = key & 7
+    if key >> 3 == 0:
+        raise StreamError("A message has a field number 0.")
+    if wire_type == _VARINT:
+        return key, *_read_varint(view, position, size)
+    return key, *_extent(view, position, wire_type, size)
+
+
+def _length(view: memoryview, position: int, size: int) -> tuple[int, int]:
+    """Start and end of a field of bytes, from where its length stands."""
+    length, position = _read_varint(view, position, size)
+    if position + length > size:
+        raise StreamError("A message ends inside a field.")
+    return position, position + length
 
 
 def _extent(view: memoryview, position: int, wire_type: int, size: int) -> tuple[int, int]:
     if wire_type == _BYTES:
-        length, position = _read_varint(view, position, size)
-    elif wire_type in (_FIXED64, _FIXED32):
-        length = 8 if wire_type == _FIXED64 else 4
-    else:
+        return _length(view, position, size)
+    if wire_type not in (_FIXED64, _FIXED32):
         raise StreamError(f"A message has wire type {wire_type}, which proto3 does not use.")
+    length = 8 if wire_type == _FIXED64 else 4
     if position + length > size:
         raise StreamError("A message ends inside a field.")
     return position, position + length

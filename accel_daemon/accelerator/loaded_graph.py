@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import psutil
 
@@ -50,8 +51,7 @@ class Loaded:
             self.failed_runs += 1
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a call brought."""
 
     fetches: Mapping[str, Array]

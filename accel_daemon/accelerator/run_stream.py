@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -20,8 +19,7 @@ from accel_protocol.tensors import Array, TensorHeader
 from accel_protocol.v1 import accelerator_pb2 as pb
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """One whole call.
 
     Attributes:
@@ -37,8 +35,7 @@ class Call:
     timeout: float | None
 
 
-@dataclass(frozen=True)
-class Timing:
+class Timing(NamedTuple):
     """Where a call's time went, in seconds.
 
     Attributes:

@@ -7,17 +7,17 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
 from accel_protocol import frames, tensors
 from accel_protocol.errors import AcceleratorError, CancelledError, DeadlineError, StreamError
 from accel_protocol.frames import Message
-from accel_protocol.heads import start_head
+from accel_protocol.heads import ResultHead, read_result, start_head
 from accel_protocol.limits import DEFAULT_LIMITS
 from accel_protocol.message_stream import take_payload
-from accel_protocol.payload import Assembly, headers_from_wire
+from accel_protocol.payload import Assembly
 from accel_protocol.tensors import Array
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime.transport.channel import from_message
@@ -26,11 +26,9 @@ from client_runtime.transport.lane import Lane
 # What a call's answer may take beyond its time-out before the client stops waiting for it: the
 # accelerator stops the work in time and says so, unless it or the network is gone.
 _GRACE_SECONDS = 1.0
-_Message = TypeVar("_Message", pb.Error, pb.RunResult)
 
 
-@dataclass(frozen=True)
-class CallTiming:
+class CallTiming(NamedTuple):
     """Where one call's time went, in seconds; the parts add up to `total`.
 
     Attributes:
@@ -60,8 +58,7 @@ class CallTiming:
     flops_32: int = 0
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What a call brought: the fetches by alias, its timing, and whether it may be repeated."""
 
     fetches: dict[str, Array]
@@ -249,12 +246,12 @@ def _receive(lane: Lane, started: float, outgoing: _Outgoing) -> Answer | Accele
         if frame.call_id != outgoing.call_id:
             raise StreamError("An answer belongs to another call.")
         if frame.error is not None:
-            return from_message(_read(pb.Error, frame.error))
+            return from_message(_read_error(frame.error))
         if (frame.head is None) != (assembly is not None):
             raise StreamError("An answer begins without its result, or within another answer.")
         if frame.head is not None:
-            result = _read(pb.RunResult, frame.head)
-            assembly = Assembly(headers_from_wire(result.fetches), DEFAULT_LIMITS)
+            head = _read_head(frame.head)
+            result, assembly = head.rest, Assembly(head.fetches, DEFAULT_LIMITS, head.total)
         elif frame.payload is None:
             raise StreamError("A message of an unfinished answer carries no bytes.")
         assert assembly is not None
@@ -270,12 +267,18 @@ def _receive(lane: Lane, started: float, outgoing: _Outgoing) -> Answer | Accele
     )
 
 
-def _read(kind: type[_Message], data: memoryview) -> _Message:
+def _read_head(data: memoryview) -> ResultHead:
     try:
-        message: _Message = kind.FromString(bytes(data))
+        return read_result(bytes(data))
     except DecodeError:
         raise StreamError("An answer cannot be read.") from None
-    return message
+
+
+def _read_error(data: memoryview) -> pb.Error:
+    try:
+        return pb.Error.FromString(bytes(data))
+    except DecodeError:
+        raise StreamError("An answer cannot be read.") from None
 
 
 def _timing(total: float, serialize: float, parse: float, far: pb.Timing) -> CallTiming:

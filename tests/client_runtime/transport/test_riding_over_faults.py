@@ -283,8 +283,8 @@ def test_an_answer_of_another_call(
     def mistaken(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
         call = CallReceiver(DEFAULT_LIMITS).receive(next(requests))
         assert call is not None
-        object.__setattr__(call, "call_id", call.call_id + 1)
-        yield from answer(call, call.feeds, Timing(), True, DEFAULT_LIMITS)
+        other = call._replace(call_id=call.call_id + 1)
+        yield from answer(other, call.feeds, Timing(), True, DEFAULT_LIMITS)
 
     ends[0].behaviours["Run"] = mistaken
     with pytest.raises(StreamError, match="another call"):
