@@ -123,7 +123,7 @@ def decode_beginning(beginning: Buffer, size: int) -> tuple[Frame, int]:
         if key == 0x12 or key == 0x1A or key == 0x22:  # one of ours, which most are
             start, position = _length(view, position + 1, size)
         elif key == 0x08:
-            call_id, position = _read_varint(view, position + 1, size)
+            call_id, position = read_varint(view, position + 1, size)
             continue
         else:
             key, start, position = _other_field(view, position, size)
@@ -144,24 +144,30 @@ def decode_beginning(beginning: Buffer, size: int) -> tuple[Frame, int]:
 
 def _other_field(view: memoryview, position: int, size: int) -> tuple[int, int, int]:
     """Key, start (of a number its value) and end of a field that is none of ours."""
-    key, position = _read_varint(view, position, size)
+    key, position = read_varint(view, position, size)
     wire_type = key & 7
     if key >> 3 == 0:
         raise StreamError("A message has a field number 0.")
     if wire_type == _VARINT:
-        return key, *_read_varint(view, position, size)
-    return key, *_extent(view, position, wire_type, size)
+        return key, *read_varint(view, position, size)
+    return key, *extent(view, position, wire_type, size)
 
 
 def _length(view: memoryview, position: int, size: int) -> tuple[int, int]:
     """Start and end of a field of bytes, from where its length stands."""
-    length, position = _read_varint(view, position, size)
+    length, position = read_varint(view, position, size)
     if position + length > size:
         raise StreamError("A message ends inside a field.")
     return position, position + length
 
 
-def _extent(view: memoryview, position: int, wire_type: int, size: int) -> tuple[int, int]:
+def extent(view: memoryview, position: int, wire_type: int, size: int) -> tuple[int, int]:
+    """Where the content of a field that is no number starts and ends, which begins at `position`.
+
+    Raises:
+        StreamError: not a well-formed field.
+        IncompleteError: see `read_varint`.
+    """
     if wire_type == _BYTES:
         return _length(view, position, size)
     if wire_type not in (_FIXED64, _FIXED32):
@@ -184,7 +190,13 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _read_varint(view: memoryview, position: int, size: int) -> tuple[int, int]:
+def read_varint(view: memoryview, position: int, size: int) -> tuple[int, int]:
+    """The number at `position`, and where it ends.
+
+    Raises:
+        StreamError: there is none.
+        IncompleteError: it goes on behind `view`, of a message of `size` bytes.
+    """
     if position < len(view) and (byte := view[position]) < 0x80:
         return byte, position + 1  # most are so short
     result = 0

@@ -10,15 +10,18 @@ from pathlib import Path
 PRIVATE = 0o600
 
 
-def replace_file(path: Path, content: bytes, mode: int = PRIVATE) -> os.stat_result:
+def replace_file(
+    path: Path, content: bytes, mode: int = PRIVATE, *, lasting: bool = True
+) -> os.stat_result:
     """Replace a file in one step: it is there completely and with its mode, or as it was before.
 
-    It is private from its first moment on, whatever the umask, and survives a power cut.
+    It is private from its first moment on, whatever the umask.
 
     Args:
         path: the file; its folder has to be there.
         content: all of it.
         mode: the file's permissions; only ever wider than private.
+        lasting: whether it has to survive a power cut, which takes the disk some time.
 
     Returns:
         The new file's status.
@@ -34,14 +37,16 @@ def replace_file(path: Path, content: bytes, mode: int = PRIVATE) -> os.stat_res
             file.write(content)
             file.flush()
             os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
+            if lasting:
+                os.fsync(descriptor)
             status = os.fstat(descriptor)
         temporary.rename(path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    if lasting:
+        _sync_folder(path.parent)
     return status
 
 

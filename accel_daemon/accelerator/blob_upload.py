@@ -8,13 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from accel_daemon.accelerator.disk import (
-    disk_faults,
-    disk_full,
-    is_full,
-    put_in_place,
-)
+from accel_daemon.accelerator.disk import Version, disk_faults, disk_full, is_full, version_of
 from accel_protocol.errors import ModelError, StreamError
+from accel_protocol.tensors import Buffer
 
 _READ_BYTES = 1 << 20
 
@@ -28,7 +24,8 @@ class BlobUpload:
         sha256: the announced digest.
         size: the announced size.
         make_room: called when the disk is full; tells whether so many bytes were freed.
-        closed: called once nothing arrives any more.
+        closed: called once nothing arrives any more: with the version of the whole file that was
+            verified and put in its place, or None.
 
     Raises:
         OSError: the unfinished file cannot be opened, or read.
@@ -41,12 +38,13 @@ class BlobUpload:
         sha256: str,
         size: int,
         make_room: Callable[[int], bool],
-        closed: Callable[[], None],
+        closed: Callable[[Version | None], None],
     ) -> None:
         self._partial, self._final = partial, final
         self.sha256, self._size = sha256, size
         self._make_room, self._closed = make_room, closed
         self._digest = hashlib.sha256()
+        self._version: Version | None = None
         # Not buffered: what `append` took is in the file, and no `close` has to write.
         self._stream = partial.open("ab", buffering=0)
         try:
@@ -64,9 +62,9 @@ class BlobUpload:
             with suppress(OSError):
                 self._stream.close()
         finally:
-            self._closed()
+            self._closed(self._version)
 
-    def append(self, offset: int, data: bytes) -> bool:
+    def append(self, offset: int, data: Buffer) -> bool:
         """Take the next chunk; True when the file is whole, verified and in its place.
 
         Raises:
@@ -87,7 +85,7 @@ class BlobUpload:
         self._offset += len(data)
         return self._offset == self._size and self._finish()
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: Buffer) -> None:
         """Write all of it, making room where there is none; or leave the file as it was."""
         while True:
             try:
@@ -100,7 +98,7 @@ class BlobUpload:
             if not self._make_room(len(data)):
                 raise disk_full()
 
-    def _write_once(self, data: bytes) -> None:
+    def _write_once(self, data: Buffer) -> None:
         left = memoryview(data)
         while left:
             left = left[self._stream.write(left) :]
@@ -119,7 +117,9 @@ class BlobUpload:
                 self._partial.unlink(missing_ok=True)
             raise ModelError("A file's content has another digest.", reason="DIGEST_MISMATCH")
         with disk_faults():
-            put_in_place(self._partial, self._final)
+            version = version_of(self._stream.fileno())
+            self._partial.replace(self._final)
+        self._version = version
         return True
 
 

@@ -6,7 +6,9 @@
     bundles/<graph id>/  hard links into blobs, under the names the manifest gives them
 
 Clients never name a path: only digests, and names inside a bundle that the manifest's parser let
-through. A blob gets its place by an atomic rename after its digest was computed here.
+through. A blob gets its place by an atomic rename after its digest was computed here. Its digest is
+computed again before its first use by another process, or once it was written to: nothing here has
+to survive a power cut, which costs the client another upload at worst.
 """
 
 from __future__ import annotations
@@ -24,11 +26,12 @@ from typing import TypeVar
 
 from accel_daemon.accelerator.blob_upload import BlobUpload
 from accel_daemon.accelerator.disk import (
+    Version,
     disk_faults,
     disk_full,
     free_bytes,
     is_full,
-    put_in_place,
+    version_of,
 )
 from accel_daemon.accelerator.store_contents import StoreFolders, contents, manifest_bytes, remove
 from accel_daemon.accelerator.store_room import Contents, to_remove
@@ -41,7 +44,6 @@ from accel_protocol.private_files import replace_file
 _RETRY = {"retry_after_ms": "200"}
 # A file that a client was told is here, or has just sent, stays so long for the graph it is for.
 _PROMISE_SECONDS = 600.0
-_Version = tuple[int, int, int]
 _T = TypeVar("_T")
 
 
@@ -81,7 +83,7 @@ class BundleStore:
         with disk_faults():
             self._folders.make()
             self._folders.sweep()
-        self._verified: dict[str, _Version] = {}
+        self._verified: dict[str, Version] = {}
         self._arriving: dict[str, int] = {}
         self._promised: dict[str, float] = {}
         self._used: dict[str, float] = {}
@@ -115,7 +117,7 @@ class BundleStore:
                 if committed < size or sha256 in self._arriving:
                     return min(committed, size)
                 if committed == size and _readable(lambda: _sha256(part)) == sha256:
-                    put_in_place(part, self._blobs / sha256)
+                    part.replace(self._blobs / sha256)
                     return size
                 part.unlink(missing_ok=True)
             except FileNotFoundError:
@@ -151,7 +153,9 @@ class BundleStore:
     def _open_upload(self, sha256: str, size: int) -> BlobUpload:
         part, final = self._partial / sha256, self._blobs / sha256
 
-        def closed() -> None:
+        def closed(version: Version | None) -> None:
+            if version is not None:
+                self._verified[sha256] = version
             if self.has(sha256):
                 self.promise(sha256)  # first, so that it is needed at every moment
             self._arriving.pop(sha256, None)
@@ -217,7 +221,7 @@ class BundleStore:
                 return
         with disk_faults():
             self._admit(path.name, len(data))
-        self._with_room(lambda: replace_file(path, data), len(data))
+        self._with_room(lambda: replace_file(path, data, lasting=False), len(data))
 
     def has_manifest(self, graph_id: bytes) -> bool:
         """Whether the graph's manifest is here."""
@@ -276,11 +280,12 @@ class BundleStore:
         path = self._blobs / file.sha256
         if not path.is_file():
             return False
-        if self._verified.get(file.sha256) != _version(path):
+        version = version_of(path)  # before it is read: what is written meanwhile changes it
+        if self._verified.get(file.sha256) != version:
             if _readable(lambda: _sha256(path)) != file.sha256:
                 path.unlink(missing_ok=True)
                 return False
-            self._verified[file.sha256] = _version(path)
+            self._verified[file.sha256] = version
         if path.stat().st_size != file.size:
             raise ModelError("The manifest gives a file a size that it does not have.")
         return True
@@ -315,11 +320,6 @@ def _readable(read: Callable[[], _T]) -> _T | None:
         if error.errno not in (errno.ENOENT, errno.EIO):
             raise
         return None
-
-
-def _version(path: Path) -> _Version:
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _sha256(path: Path) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -25,6 +28,7 @@ from accel_protocol.errors import (
 )
 from accel_protocol.limits import DEFAULT_LIMITS, Limits
 from accel_protocol.manifest import SAVED_MODEL, BundleFile, Manifest, Selection
+from tests.accel_daemon.accelerator.disk_steps import READING, failing, raising
 
 CONTENT = b"0123456789"
 
@@ -221,12 +225,42 @@ def test_a_damaged_file_is_removed_and_missing(
     """A process that starts after the disk went bad asks for the file again, and heals."""
     sha256 = put(store, b"graph")
     (root / "blobs" / sha256).write_bytes(damage)
+    store = BundleStore(root, DEFAULT_LIMITS)
     manifest = manifest_of({"saved_model.pb": b"graph"})
     with pytest.raises(ModelMissingError):
         store.bundle(manifest)
     assert lacking(store, sha256) == [(sha256, 0)]
     put(store, b"graph")
     assert files_below(store.bundle(manifest)) == {"saved_model.pb": b"graph"}
+
+
+def test_what_has_just_arrived_is_not_read_again(store: BundleStore) -> None:
+    """Its digest was computed when it came, and nobody has written to it since."""
+    for content in BUNDLE.values():
+        put(store, content)
+    with failing(READING, 0, raising(errno.EIO)) as steps:
+        folder = store.bundle(manifest_of(BUNDLE))
+    assert steps == []
+    assert files_below(folder) == BUNDLE
+
+
+def test_another_process_reads_each_file_again(store: BundleStore, root: Path) -> None:
+    """What the disk lost in between would be found."""
+    for content in BUNDLE.values():
+        put(store, content)
+    with failing(READING, 10**6, raising(errno.EIO)) as steps:
+        BundleStore(root, DEFAULT_LIMITS).bundle(manifest_of(BUNDLE))
+    assert len(steps) >= len(set(BUNDLE.values()))
+
+
+def test_what_is_damaged_once_it_has_arrived_is_missing(store: BundleStore, root: Path) -> None:
+    """Also in the process that has seen it arrive: its time of change tells."""
+    path = root / "blobs" / put(store, b"graph")
+    path.write_bytes(b"grape")
+    os.utime(path, ns=(0, time.time_ns()))  # as a clock that ticks slowly would have it later
+    with pytest.raises(ModelMissingError):
+        store.bundle(manifest_of({"saved_model.pb": b"graph"}))
+    assert lacking(store, digest(b"graph")) == [(digest(b"graph"), 0)]
 
 
 def test_a_manifest_is_remembered(store: BundleStore, root: Path) -> None:
