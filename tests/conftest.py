@@ -103,14 +103,15 @@ def environment(home: Path) -> dict[str, str]:
     return {**kept, "ACCEL_HOME": str(home), "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
-def start_daemon(home: Path, *arguments: str) -> Daemon:
-    """Start a daemon and wait until everything accepts requests."""
+def start_daemon(home: Path, *arguments: str, program: Path | None = None) -> Daemon:
+    """Start a daemon, by a program of the test's own where given; wait until all is ready."""
+    command = [sys.executable, str(program)] if program else daemon_command()
     home.mkdir(parents=True, exist_ok=True)
     ready_file, log = home / "ready.json", home / "daemon.log"
     ready_file.unlink(missing_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [*daemon_command(), "up", "--ready-file", str(ready_file), *arguments],
+            [*command, "up", "--ready-file", str(ready_file), *arguments],
             env=environment(home),
             cwd=home,
             stdout=output,
