@@ -33,7 +33,28 @@ with contextlib.suppress(ImportError):  # environments of other projects' kind d
     settings.load_profile("patient")
 
 ROOT = Path(__file__).resolve().parent.parent
+# What takes long begins first, so that no process of xdist is left with it at the end.
+_FIRST = (
+    "tests/chaos/test_chaos.py",
+    "tests/sandbox/test_corpus.py",
+    "tests/integration/test_keras_model.py",
+    "tests/integration/test_emulation.py",
+    "tests/integration",
+    "tests/benchmarks",
+    "tests/fuzz",
+    "tests/accel_daemon/engines",
+)
 _OURS = ("ACCEL_", "AWS_", "EI_", "ECS_")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first; a file's tests stay together, in their order."""
+    items.sort(key=lambda item: _rank(item.path))
+
+
+def _rank(path: Path) -> int:
+    ranks = (rank for rank, first in enumerate(_FIRST) if path.is_relative_to(ROOT / first))
+    return next(ranks, len(_FIRST))
 
 
 def patience(seconds: float) -> float:
