@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from accel_daemon.control.status_client import fetch_status
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As a shell's background job inherits it; programs started by tests have to be interruptible.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -31,7 +33,28 @@ with contextlib.suppress(ImportError):  # environments of other projects' kind d
     settings.load_profile("patient")
 
 ROOT = Path(__file__).resolve().parent.parent
+# What takes long begins first, so that no process of xdist is left with it at the end.
+_FIRST = (
+    "tests/chaos/test_chaos.py",
+    "tests/sandbox/test_corpus.py",
+    "tests/integration/test_keras_model.py",
+    "tests/integration/test_emulation.py",
+    "tests/integration",
+    "tests/benchmarks",
+    "tests/fuzz",
+    "tests/accel_daemon/engines",
+)
 _OURS = ("ACCEL_", "AWS_", "EI_", "ECS_")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first; a file's tests stay together, in their order."""
+    items.sort(key=lambda item: _rank(item.path))
+
+
+def _rank(path: Path) -> int:
+    ranks = (rank for rank, first in enumerate(_FIRST) if path.is_relative_to(ROOT / first))
+    return next(ranks, len(_FIRST))
 
 
 def patience(seconds: float) -> float:
@@ -75,9 +98,8 @@ class Daemon:
         ).stdout
 
     def status(self) -> dict[str, Any]:
-        """What `accel-daemon status --json` says."""
-        value: dict[str, Any] = json.loads(self.command("status", "--json"))
-        return value
+        """What `accel-daemon status --json` says, without a process for it: tests ask often."""
+        return dict(fetch_status(self.home / "client.json"))
 
     def accelerator_pid(self) -> int:
         """The process id of the first accelerator at present, 0 while there is none."""
@@ -102,14 +124,15 @@ def environment(home: Path) -> dict[str, str]:
     return {**kept, "ACCEL_HOME": str(home), "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
-def start_daemon(home: Path, *arguments: str) -> Daemon:
-    """Start a daemon and wait until everything accepts requests."""
+def start_daemon(home: Path, *arguments: str, program: Path | None = None) -> Daemon:
+    """Start a daemon, by a program of the test's own where given; wait until all is ready."""
+    command = [sys.executable, str(program)] if program else daemon_command()
     home.mkdir(parents=True, exist_ok=True)
     ready_file, log = home / "ready.json", home / "daemon.log"
     ready_file.unlink(missing_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [*daemon_command(), "up", "--ready-file", str(ready_file), *arguments],
+            [*command, "up", "--ready-file", str(ready_file), *arguments],
             env=environment(home),
             cwd=home,
             stdout=output,

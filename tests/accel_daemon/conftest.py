@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import secrets
@@ -23,6 +24,7 @@ import pytest
 import urllib3
 
 import accel_daemon
+from accel_daemon.__main__ import main
 from accel_protocol.sigv4 import AccessKey, HttpRequest, sign
 
 STAND_IN = Path(__file__).parent / "supervisor" / "stand_in_accelerator.py"
@@ -89,7 +91,30 @@ class RunningDaemon:
 
 
 def run_cli(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `accel-daemon` to its end."""
+    """Run `accel-daemon` to its end: all of it in this process, which spares its many imports.
+
+    A daemon is a process of its own.
+    """
+    if "up" in arguments[:1]:
+        return run_program(home, *arguments)
+    output, errors = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+    ):
+        for name in set(os.environ) - set(_environment(home)):
+            patch.delenv(name)
+        patch.setenv("ACCEL_HOME", str(home))
+        patch.setattr(sys, "argv", ["accel-daemon", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    status = int(ended.value.code or 0)
+    return subprocess.CompletedProcess(arguments, status, output.getvalue(), errors.getvalue())
+
+
+def run_program(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `accel-daemon` to its end, as a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "accel_daemon", *arguments],
         env=_environment(home),
@@ -170,6 +195,7 @@ class Tools:
     """The functions above: with importlib's import mode, tests cannot import this file."""
 
     run_cli: Callable[..., subprocess.CompletedProcess[str]] = run_cli
+    run_program: Callable[..., subprocess.CompletedProcess[str]] = run_program
     add_user: Callable[..., AccessKey] = add_user
     wait_until: Callable[..., None] = wait_until
     read_life: Callable[[Path], list[dict[str, Any]]] = read_life

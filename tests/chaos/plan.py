@@ -115,7 +115,7 @@ def strikes(
     chance = random.Random(f"{seed}/strikes")
     kinds = {name: one for name, one in KINDS.items() if has_disk or not one.needs_disk}
     count = max(1, round(seconds * per_second))
-    once = [name for name in kinds if kinds[name].longest < seconds / 3][:count]
+    once = [name for name in kinds if kinds[name].longest < seconds * 2 / 3][:count]
     weights = [one.weight for one in kinds.values()]
     names = once + chance.choices(list(kinds), weights, k=count - len(once))
     chance.shuffle(names)

@@ -1,4 +1,4 @@
-"""A minute of chaos at a real daemon; hours on demand: `python -m tests.chaos --seconds 7200`."""
+"""Half a minute of chaos at a real daemon; hours: `python -m tests.chaos --seconds 7200`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import pytest
 
 from tests.chaos.campaign import campaign
 
-SECONDS = 60.0
+SECONDS, PER_SECOND = 30.0, 1.2
 
 
 @pytest.mark.timeout(900)
-def test_a_minute_of_chaos(capsys: pytest.CaptureFixture[str]) -> None:
+def test_half_a_minute_of_chaos(capsys: pytest.CaptureFixture[str]) -> None:
     """Breaks no invariant, although much goes wrong and much is asked."""
-    report = campaign(seed=5, seconds=SECONDS, per_second=0.9)
+    report = campaign(seed=10, seconds=SECONDS, per_second=PER_SECOND)
     with capsys.disabled():
         sys.stdout.write(f"\n{report.to_text()}\n")
     assert not report.violations, report.to_text()
-    assert sum(report.faults.values()) == round(SECONDS * 0.9)
+    assert sum(report.faults.values()) == round(SECONDS * PER_SECOND)
     assert report.outcomes["ok"] > 100
     assert report.replaced >= 1

@@ -27,11 +27,15 @@ from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.transport import channel as channels
 from client_runtime.transport.grants import Grant
 from client_runtime.transport.lane_choice import VARIABLE
-from tests.conftest import environment, patience
+from tests.conftest import ROOT, environment, patience
 
 KEY_ID = "AKIA" + "T" * 16
 # Of a supervisor that started when the clock was a day behind: its processes have to count like it.
 CLOCK = Clock(Clock.start().anchor - 86_400)
+
+# Starts a daemon that gives an accelerator to the next principal sooner.
+HASTY = Path(__file__).with_name("hasty_daemon.py")
+_ENGINELESS = Path(__file__).with_name("engineless_accelerator.py")
 
 tf = pytest.importorskip("tensorflow", reason="integration tests compare with TensorFlow")
 
@@ -155,8 +159,17 @@ class LoneAccelerator:
         return channels.open_channel(endpoint, self.grant())
 
 
+@pytest.fixture(scope="session")
+def engineless(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """The options for an accelerator that has all but an engine, and so starts fast."""
+    wrapper = tmp_path_factory.mktemp("engineless") / "python"
+    wrapper.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{_ENGINELESS}"\n')
+    wrapper.chmod(0o755)
+    return ("--accelerator", f"host,compile=off,python={wrapper}")
+
+
 @contextmanager
-def alone(folder: Path, **changes: Any) -> Iterator[LoneAccelerator]:
+def alone(folder: Path, *, has_engine: bool = True, **changes: Any) -> Iterator[LoneAccelerator]:
     """An accelerator process without a daemon around it, with changes to its order."""
     accelerator_id = "eia-" + "a" * 32
     now = datetime.now(UTC)
@@ -178,8 +191,10 @@ def alone(folder: Path, **changes: Any) -> Iterator[LoneAccelerator]:
         sandbox=default_level().value,
         clock_anchor=CLOCK.anchor,
     )
+    program = "accel_daemon.accelerator" if has_engine else f"tests.integration.{_ENGINELESS.stem}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "accel_daemon.accelerator"],
+        [sys.executable, "-m", program],
+        cwd=ROOT,
         env=environment(folder),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

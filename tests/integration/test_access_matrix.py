@@ -1,8 +1,8 @@
 """Every gRPC method against every way of not being let in: refused, with one audit line each.
 
 The methods are those that a running accelerator tells of by reflection. The daemon is a real one
-with two accelerators; only tickets that are too old come from an accelerator whose supervisor is
-the test, since a daemon's live for fifteen minutes.
+with two accelerators, whose engines nobody comes to; only tickets that are too old come from an
+accelerator whose supervisor is the test, since a daemon's live for fifteen minutes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from accel_daemon.iam.tickets import TicketSigner
 from client_runtime.transport.channel import metadata, typed
 from client_runtime.transport.grants import Grant
 from tests.conftest import eventually, patience, start_daemon
-from tests.integration.conftest import CLOCK, KEY_ID, LoneAccelerator
+from tests.integration.conftest import CLOCK, HASTY, KEY_ID, LoneAccelerator
 from tests.integration.realm import Realm
 from tests.integration.test_server_surface import served_methods
 
@@ -42,11 +42,11 @@ def test_the_public_methods_are_exactly_these() -> None:
 
 
 @pytest.fixture(scope="module")
-def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
+def realm(tmp_path_factory: pytest.TempPathFactory, engineless: tuple[str, str]) -> Iterator[Realm]:
     """A daemon of this module's own; `good` has both accelerators at first."""
     os.environ.pop("EI_VISIBLE_DEVICES", None)
     home = tmp_path_factory.mktemp("realm")
-    running = start_daemon(home, "--port", "0", "--accelerator", "host", "--accelerator", "host")
+    running = start_daemon(home, "--port", "0", *engineless, *engineless, program=HASTY)
     made = Realm(running)
     made.add_users()
     yield made

@@ -17,9 +17,9 @@ from tests.integration.realm import Realm
 
 
 @pytest.fixture(scope="module")
-def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
+def realm(tmp_path_factory: pytest.TempPathFactory, engineless: tuple[str, str]) -> Iterator[Realm]:
     """A daemon of this module's own."""
-    made = Realm(start_daemon(tmp_path_factory.mktemp("realm"), "--port", "0"))
+    made = Realm(start_daemon(tmp_path_factory.mktemp("realm"), "--port", "0", *engineless))
     made.add_users()
     yield made
     assert made.daemon.stop() == 0

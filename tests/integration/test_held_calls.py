@@ -29,7 +29,7 @@ UINT8 = pb.DATA_TYPE_UINT8
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneAccelerator]:
     """An accelerator that waits one second for a message, and does one call at a time."""
     limits = {"idle_call_seconds": 1, "other_calls": 1}
-    with alone(tmp_path_factory.mktemp("impatient"), limits=limits) as lone:
+    with alone(tmp_path_factory.mktemp("impatient"), has_engine=False, limits=limits) as lone:
         yield lone
 
 
@@ -37,7 +37,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneAccelera
 def roomy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneAccelerator]:
     """An accelerator that does two calls at a time, and waits long for each."""
     limits = {"other_calls": 2}
-    with alone(tmp_path_factory.mktemp("roomy"), limits=limits) as lone:
+    with alone(tmp_path_factory.mktemp("roomy"), has_engine=False, limits=limits) as lone:
         yield lone
 
 

@@ -35,6 +35,7 @@ from client_runtime.transport.grants import Grant
 from client_runtime.transport.lane import GrpcLane
 from client_runtime.transport.uploading import upload
 from tests.conftest import start_daemon, use_home
+from tests.integration.conftest import HASTY
 from tests.integration.open_stream import Stream
 from tests.integration.realm import Realm
 from tests.integration.test_refusals import other_home
@@ -143,7 +144,8 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
     """A daemon with one accelerator, after the one principal and with the other one on it."""
     os.environ.pop("EI_VISIBLE_DEVICES", None)
     allowed = (word for op in ALLOWED for word in ("--allow-op", f"{op}=to try what crosses"))
-    running = start_daemon(tmp_path_factory.mktemp("realm"), "--port", "0", *allowed)
+    home = tmp_path_factory.mktemp("realm")
+    running = start_daemon(home, "--port", "0", *allowed, program=HASTY)
     realm = Realm(running)
     realm.add_users()
     model = counting(tmp_path_factory.mktemp("counting") / "model")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime import EIPredictor
 from client_runtime.transport.channel import call
 from client_runtime.transport.lane_choice import LaneChoice
-from tests.conftest import eventually, patience, start_daemon, use_home
+from tests.conftest import Daemon, eventually, patience, start_daemon
 from tests.integration.open_stream import ONE, Stream, ending
 from tests.integration.realm import ALL, Realm, new_key
 
@@ -31,9 +30,9 @@ TWO = b"\x02" * 32
 
 
 @pytest.fixture(scope="module")
-def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
+def realm(tmp_path_factory: pytest.TempPathFactory, engineless: tuple[str, str]) -> Iterator[Realm]:
     """A daemon of this module's own."""
-    running = start_daemon(tmp_path_factory.mktemp("realm"), "--port", "0")
+    running = start_daemon(tmp_path_factory.mktemp("realm"), "--port", "0", *engineless)
     made = Realm(running)
     made.add_users()
     yield made
@@ -172,18 +171,19 @@ def test_a_process_that_restarts_is_told_again(realm: Realm) -> None:
         assert call(channel, grant, "List", pb.ListRequest())
 
 
-def test_a_predictor_is_refused_and_goes_on(
-    realm: Realm, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_predictor_is_refused_and_goes_on(daemon: Daemon, home: Path, model: Path) -> None:
     """As users see it, with a real model."""
-    profile = json.loads((realm.daemon.home / "client.json").read_text())
-    key = {name: getattr(realm.good, name) for name in ("access_key_id", "secret_access_key")}
-    (tmp_path / "client.json").write_text(json.dumps({**profile, **key}))
-    use_home(monkeypatch, tmp_path)
+    shared = Realm(daemon)
+    user = shared.identities().users[0]
+
+    def narrow(*statements: dict[str, Any]) -> None:
+        document = {"Version": "2012-10-17", "Statement": list(statements)}
+        shared.change(lambda now: now.with_policies(user.name, (document,)))
+
     feeds = {"x": np.ones((1, 4), np.float32)}
     with EIPredictor(model) as predictor:
         predictor(feeds)
-        set_policy(realm, CONNECT, DENY_RUN)
+        narrow(CONNECT, DENY_RUN)
 
         def is_denied() -> bool:
             try:
@@ -192,6 +192,9 @@ def test_a_predictor_is_refused_and_goes_on(
                 return True
             return False
 
-        eventually(is_denied, WITHIN)
-        set_policy(realm, CONNECT)
-        eventually(lambda: not is_denied(), WITHIN)
+        try:
+            eventually(is_denied, WITHIN)
+            narrow(CONNECT)
+            eventually(lambda: not is_denied(), WITHIN)
+        finally:
+            shared.change(lambda now: now.with_policies(user.name, user.policies))

@@ -40,16 +40,21 @@ def frozen(path: Path, make: Callable[[Any], Any]) -> Path:
     return path
 
 
-@pytest.fixture
-def permissive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
-    """A daemon that admits what does harm, and lets no run take longer than five seconds."""
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon that admits what does harm, and lets no run take longer than two seconds."""
     allowed = [f for op in ("Abort", "Unstage") for f in ("--allow-op", f"{op}=a test")]
-    daemon = start_daemon(
-        tmp_path / "home", "--port", "0", "--sandbox=off", "--run-timeout", "5", *allowed
-    )
-    use_home(monkeypatch, daemon.home)
+    options = ("--port", "0", "--sandbox=off", "--run-timeout", "2")
+    daemon = start_daemon(tmp_path_factory.mktemp("home"), *options, *allowed)
     yield daemon
     assert daemon.stop() == 0
+
+
+@pytest.fixture
+def permissive(started: Daemon, monkeypatch: pytest.MonkeyPatch) -> Daemon:
+    """The daemon, which this test's process uses as a client."""
+    use_home(monkeypatch, started.home)
+    return started
 
 
 def strike(daemon: Daemon, predictor: EIPredictor) -> AcceleratorError:
@@ -60,6 +65,16 @@ def strike(daemon: Daemon, predictor: EIPredictor) -> AcceleratorError:
     eventually(lambda: daemon.accelerator_pid() not in (0, pid), 60)
     eventually(lambda: daemon.status()["accelerators"][0]["state"] == "ready", 60)
     return caught.value
+
+
+def test_a_run_without_a_time_out_ends(permissive: Daemon, tmp_path: Path) -> None:
+    """By the operator's bound, and its process goes on."""
+    pid = permissive.accelerator_pid()
+    with EIPredictor(counting_model(tmp_path / "counter")) as predictor:
+        with pytest.raises(DeadlineError):
+            predictor({"steps": np.int64(2**60)})
+        assert predictor({"steps": np.int64(3)})["count"] == 3
+    assert permissive.accelerator_pid() == pid
 
 
 @pytest.mark.parametrize(
@@ -77,16 +92,6 @@ def test_what_brings_its_process_down_twice_is_quarantined(
             harmful(FEED)
     assert caught.value.reason == "GRAPH_QUARANTINED"
     (row,) = permissive.status()["accelerators"]
-    assert [why in text for text in row["quarantined"].values()] == [True]
+    assert [why in text for text in row["quarantined"].values()].count(True) == 1
     with EIPredictor(model) as other:
         assert other({"x": np.ones((1, 4), np.float32)})["z"] == 4
-
-
-def test_a_run_without_a_time_out_ends(permissive: Daemon, tmp_path: Path) -> None:
-    """By the operator's bound, and its process goes on."""
-    pid = permissive.accelerator_pid()
-    with EIPredictor(counting_model(tmp_path / "counter")) as predictor:
-        with pytest.raises(DeadlineError):
-            predictor({"steps": np.int64(2**60)})
-        assert predictor({"steps": np.int64(3)})["count"] == 3
-    assert permissive.accelerator_pid() == pid

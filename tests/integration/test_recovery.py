@@ -18,13 +18,33 @@ from tests.integration.conftest import counting_model
 FEEDS = {"x": np.ones((1, 4), np.float32)}
 
 
+@pytest.fixture(scope="module")
+def daemons() -> Iterator[list[Daemon]]:
+    """The daemons of one home, one after the other; the last one may be running."""
+    started: list[Daemon] = []
+    yield started
+    for daemon in started:
+        daemon.stop()
+
+
 @pytest.fixture
-def own_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_port: int) -> Iterator[Daemon]:
-    """A daemon that this test may break."""
-    daemon = start_daemon(tmp_path / "home", "--port", str(free_port))
-    use_home(monkeypatch, daemon.home)
-    yield daemon
-    daemon.stop()
+def own_daemon(
+    daemons: list[Daemon],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Daemon:
+    """A daemon that this test may break; one that was ended is started anew."""
+    if not daemons:
+        daemons.append(start_daemon(tmp_path_factory.mktemp("home"), "--port", "0"))
+    if daemons[-1].process.poll() is not None:
+        daemons.append(start_daemon(daemons[-1].home, "--port", port_of(daemons[-1])))
+    use_home(monkeypatch, daemons[-1].home)
+    return daemons[-1]
+
+
+def port_of(daemon: Daemon) -> str:
+    """The port of its control endpoint."""
+    return str(daemon.ready["control"].rsplit(":", 1)[1])
 
 
 def test_killed_accelerator_is_back_at_the_next_call(own_daemon: Daemon, model: Path) -> None:
@@ -42,22 +62,6 @@ def test_killed_accelerator_is_back_at_the_next_call(own_daemon: Daemon, model: 
     assert own_daemon.accelerator_pid() != pid
     with connect() as attachment:
         assert attachment.list().counters.uploaded_bytes == 0
-
-
-def test_restarted_daemon_is_found_again(own_daemon: Daemon, model: Path) -> None:
-    """A daemon that was stopped and started: new tickets, same predictor, no upload."""
-    predictor = EIPredictor(model)
-    first = predictor(FEEDS)
-    uploaded = predictor.uploaded_bytes
-    assert own_daemon.stop() == 0
-
-    port = own_daemon.ready["control"].rsplit(":", 1)[1]
-    again = start_daemon(own_daemon.home, "--port", port)
-    try:
-        np.testing.assert_array_equal(first["y"], predictor(FEEDS)["y"])
-    finally:
-        again.stop()
-    assert predictor.uploaded_bytes == uploaded
 
 
 def test_damaged_store_is_healed_by_upload(own_daemon: Daemon, model: Path) -> None:
@@ -83,9 +87,10 @@ def test_a_running_call_is_answered_before_the_daemon_ends(
     call = threading.Thread(
         target=lambda: answers.append(int(predictor({"steps": np.int64(200_000)})["count"]))
     )
-    call.start()
     with connect() as observer:
-        eventually(lambda: observer.list().counters.run_messages_in == 3)
+        before = observer.list().counters.run_messages_in
+        call.start()
+        eventually(lambda: observer.list().counters.run_messages_in == before + 1)
 
     assert own_daemon.stop() == 0
     call.join()
@@ -93,23 +98,19 @@ def test_a_running_call_is_answered_before_the_daemon_ends(
     assert answers == [200_000]
 
 
-def test_accelerator_ends_with_its_supervisor(own_daemon: Daemon) -> None:
-    """A supervisor that is killed leaves no accelerator behind."""
-    pid = own_daemon.accelerator_pid()
+def test_restarted_daemon_is_found_again(
+    own_daemon: Daemon, daemons: list[Daemon], model: Path
+) -> None:
+    """A daemon that was stopped and started: new tickets, same predictor, no upload."""
+    predictor = EIPredictor(model)
+    first = predictor(FEEDS)
+    uploaded = predictor.uploaded_bytes
+    assert own_daemon.stop() == 0
 
-    own_daemon.process.kill()
-    own_daemon.process.wait()
+    daemons.append(start_daemon(own_daemon.home, "--port", port_of(own_daemon)))
 
-    eventually(lambda: not alive(pid))
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs (a zombie does not)."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+    np.testing.assert_array_equal(first["y"], predictor(FEEDS)["y"])
+    assert predictor.uploaded_bytes == uploaded
 
 
 def test_revoked_key_stops_open_streams(
@@ -130,3 +131,23 @@ def test_revoked_key_stops_open_streams(
         return False
 
     eventually(refused, 2.5)
+
+
+def test_accelerator_ends_with_its_supervisor(own_daemon: Daemon) -> None:
+    """A supervisor that is killed leaves no accelerator behind."""
+    pid = int(own_daemon.ready["accelerators"][0]["pid"])
+    assert alive(pid)
+
+    own_daemon.process.kill()
+    own_daemon.process.wait()
+
+    eventually(lambda: not alive(pid))
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs (a zombie does not)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"

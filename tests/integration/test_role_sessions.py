@@ -32,9 +32,9 @@ DENY_RUN = {
 
 
 @pytest.fixture(scope="module")
-def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
+def realm(tmp_path_factory: pytest.TempPathFactory, engineless: tuple[str, str]) -> Iterator[Realm]:
     """A daemon of this module's own, whose one tenant is always the same session."""
-    running = start_daemon(tmp_path_factory.mktemp("realm"), "--port", "0")
+    running = start_daemon(tmp_path_factory.mktemp("realm"), "--port", "0", *engineless)
     yield Realm(running)
     assert running.stop() == 0
 

@@ -24,7 +24,24 @@ def test_help(tmp_path: Path, tools: Any, command: tuple[str, ...]) -> None:
     """Each command explains itself."""
     done = tools.run_cli(tmp_path, *command, "--help")
     assert done.returncode == 0
-    assert "Usage: accel-daemon" in done.stdout
+    assert f"Usage: {' '.join(('accel-daemon', *command))} " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said", "complaint"),
+    [(("--version",), 0, "accel-daemon, version ", ""), (("status",), 1, "", "Remedy: "),
+     (("statu",), 2, "", "No such command 'statu'")],
+)  # fmt: skip
+def test_the_program_is_the_command_line(
+    tmp_path: Path, tools: Any, arguments: tuple[str, ...], status: int, said: str, complaint: str
+) -> None:
+    """As a process of its own: its status, its output and its errors; no traceback."""
+    done = tools.run_program(tmp_path, *arguments)
+    assert done.returncode == status
+    assert said in done.stdout
+    assert bool(done.stdout) == bool(said)
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_user_add_prints_a_key_once(tmp_path: Path, tools: Any) -> None:
@@ -88,7 +105,7 @@ def test_status_of_a_daemon(tmp_path: Path, tools: Any, interpreter: Path) -> No
         line = tools.run_cli(tmp_path, "status").stdout
         assert accelerator["id"] in line
         assert "ready" in line
-        answer = json.loads(tools.run_cli(tmp_path, "status", "--json").stdout)
+        answer = json.loads(tools.run_program(tmp_path, "status", "--json").stdout)
         assert answer["accelerators"][0]["pid"] == accelerator["pid"]
         daemon.stop()
     done = tools.run_cli(tmp_path, "status")

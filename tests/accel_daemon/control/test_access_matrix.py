@@ -251,13 +251,25 @@ def test_foreign_accelerator(matrix: Matrix, route: Route) -> None:
     assert matrix.record(answer[2])["accelerator"] == matrix.first
 
 
+@pytest.fixture(scope="module")
+def repeated(matrix: Matrix) -> dict[Route, tuple[int, str, str]]:
+    """The second answers to requests that were let in, after as long as each takes at least."""
+    senders, answers = {}, {}
+    for route, seconds in REPLAY_AFTER.items():
+        senders[route] = matrix.sender(route, matrix.good, matrix.first, datetime.now(UTC))
+        assert senders[route]()[0] == 200
+        if not seconds:
+            answers[route] = senders[route]()
+    time.sleep(max(REPLAY_AFTER.values()))
+    return {route: answers.get(route) or send() for route, send in senders.items()}
+
+
 @pytest.mark.parametrize("route", sorted(REPLAY_AFTER))
-def test_replayed(matrix: Matrix, route: Route) -> None:
+def test_replayed(
+    matrix: Matrix, repeated: dict[Route, tuple[int, str, str]], route: Route
+) -> None:
     """The very same signed request, sent once more."""
-    send = matrix.sender(route, matrix.good, matrix.first, datetime.now(UTC))
-    assert send()[0] == 200
-    time.sleep(REPLAY_AFTER[route])
-    matrix.refused(send(), "SIGNATURE_REPLAYED", matrix.good.access_key_id, route)
+    matrix.refused(repeated[route], "SIGNATURE_REPLAYED", matrix.good.access_key_id, route)
 
 
 @pytest.mark.parametrize("route", PROTECTED)

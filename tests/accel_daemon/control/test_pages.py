@@ -122,12 +122,11 @@ def test_token_whose_row_is_gone() -> None:
         cut_page(read_question({"nextToken": token}), IDS[1:])
 
 
-@given(st.dictionaries(st.text(), st.recursive(st.none() | st.text() | st.integers(), st.lists)))
-def test_any_json_object_is_read_or_refused(body: dict[str, Any]) -> None:
+@given(st.recursive(st.none() | st.text() | st.integers(), st.lists))
+def test_any_json_value_is_read_or_refused(value: Any) -> None:
     """Nothing but CallError ever comes out."""
     for name in ("acceleratorIds", "filters", "maxResults", "nextToken"):
-        for value in body.values():
-            try:
-                read_question(json.loads(json.dumps({name: value})))
-            except CallError as error:
-                assert error.reason == "INVALID_CALL"
+        try:
+            read_question(json.loads(json.dumps({name: value})))
+        except CallError as error:
+            assert error.reason == "INVALID_CALL"
