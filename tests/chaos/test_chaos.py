@@ -1,4 +1,4 @@
-"""Half a minute of chaos at a real daemon; hours: `python -m tests.chaos --seconds 7200`."""
+"""A minute of chaos at a real daemon; hours on demand: `python -m tests.chaos --seconds 7200`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from tests.chaos.campaign import campaign
 
-SECONDS, PER_SECOND = 30.0, 1.2
+SECONDS, PER_SECOND = 60.0, 0.9
 
 
 @pytest.mark.timeout(900)
-def test_half_a_minute_of_chaos(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_minute_of_chaos(capsys: pytest.CaptureFixture[str]) -> None:
     """Breaks no invariant, although much goes wrong and much is asked."""
     report = campaign(seed=10, seconds=SECONDS, per_second=PER_SECOND)
     with capsys.disabled():

@@ -28,15 +28,15 @@ def test_other_seeds_and_clients_differ() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_half_a_minute_has_every_kind(seed: int) -> None:
+def test_a_minute_has_every_kind(seed: int) -> None:
     """In order, within its time, and as long as the kind lasts."""
-    planned = strikes(seed, 30, 1.2, 2, has_disk=True)
+    planned = strikes(seed, 60, 0.9, 2, has_disk=True)
     assert {one.kind for one in planned} == set(KINDS)
     assert [one.at for one in planned] == sorted(one.at for one in planned)
     for one in planned:
         kind = KINDS[one.kind]
         assert kind.shortest <= one.seconds <= kind.longest
-        assert 0 <= one.at <= 30
+        assert 0 <= one.at <= 60
         assert one.accelerator in (0, 1)
 
 
