@@ -7,6 +7,8 @@ import socket
 import struct
 
 LANE_VERSION = 1
+# Field of the error with which a lane ends: the call that may have begun. Without it none has.
+INTERRUPTED_CALL = "interrupted_call"
 TLS_PROTOCOL = "accel-run/1"
 # In the order in which a client tries them.
 KINDS = ("local", "tls", "grpc")

@@ -26,7 +26,8 @@ CONTESTANTS = {
     "session": ("tensorflow", "session"),
     "prepared": ("tensorflow", "prepared"),
     "function": ("tensorflow", "function"),
-    "ours": ("ours", ""),
+    "ours": ("ours", "tls,grpc"),
+    "ours-local": ("ours", "local"),
     "grpc-session": ("grpc-session", ""),
     "triton": ("triton", ""),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.targets import OURS, Row
+from benchmarks.targets import OURS, OURS_LOCAL, Row
 from benchmarks.work import SIZES
 
 ALL = (
@@ -16,11 +16,12 @@ ALL = (
     "prepared",
     "function",
     OURS,
+    OURS_LOCAL,
     "grpc-session",
     "triton",
 )
-_COMPUTED = ("session", "prepared", "function", OURS, "grpc-session", "triton")
-_MOVED = ("memcpy", "tls", "grpc-stream", OURS, "grpc-session", "triton")
+_COMPUTED = ("session", "prepared", "function", OURS, OURS_LOCAL, "grpc-session", "triton")
+_MOVED = ("memcpy", "tls", "grpc-stream", OURS, OURS_LOCAL, "grpc-session", "triton")
 _LOADED = (OURS, "session", "triton")
 CLIENTS = (1, 4, 16)
 _CALLS = {"tiny": 50, "large": 5, "mobilenet": 5, "resnet": 3}
@@ -61,7 +62,7 @@ def plan(rows: Sequence[Row], *, everything: bool, rounds: int, quick: bool) -> 
     """
     needed: dict[str, set[str]] = {}
     for row in rows:
-        needed.setdefault(row.group, set()).update((OURS, *row.others))
+        needed.setdefault(row.group, set()).update((row.ours, *row.others))
     wanted = [_of(group, names, rounds, quick) for group, names in needed.items()]
     if everything:
         wanted = [_with_all(one) for one in wanted] + _curves(set(needed), rounds)

@@ -166,7 +166,7 @@ class AcceleratorServer:
         await self._follow_disturbances(self.disturbances)
         self._streams.end_each(lambda: ending(fresh))
         if (why := self._no_lanes_now()) is not None and self._lanes is not None:
-            self._lanes.end_all(why)
+            await self._lanes.end_all(why)
         self.disturbances.confirm(notice.version)
 
     async def _follow_disturbances(self, disturbances: Disturbances) -> None:

@@ -1007,7 +1007,8 @@ class LaneOpen(google.protobuf.message.Message):
     uses Run. Each message has its length before it, four bytes, little-endian. The client's first one is
     LaneOpen, the accelerator's LaneOpened; then come RunRequest and RunResponse with the rules of Run,
     under the same ticket, limits and deadlines. A RunResponse with call_id 0 and an error says why the
-    accelerator ends the lane. Closing the connection cancels the call that is on it.
+    accelerator ends the lane; the error's field "interrupted_call" names the call that may have begun,
+    without it none has. Closing the connection cancels the call that is on it.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor

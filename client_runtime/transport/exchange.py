@@ -168,8 +168,13 @@ def exchange(
     started = time.perf_counter()
     outgoing = _Outgoing(call_id, call, call.left(), sending or Sending())
     with _watched(lane, call):
-        lane.send(outgoing.messages(lane))
-        return _receive(lane, started, outgoing)
+        try:
+            lane.send(outgoing.messages(lane))
+            return _receive(lane, started, outgoing)
+        except AcceleratorError:
+            if lane.has_begun_nothing:
+                outgoing.is_for_nothing()
+            raise
 
 
 class _Outgoing:
@@ -186,6 +191,10 @@ class _Outgoing:
         self._left = max(1, math.ceil(sum(map(len, payload)) / piece))
         self._frames = frames.split_parts(call_id, head, payload, piece)
         self.seconds = time.perf_counter() - started
+
+    def is_for_nothing(self) -> None:
+        """The call was sent, and cannot have run."""
+        self._sending.whole = False
 
     def messages(self, lane: Lane) -> Iterator[Message]:
         while True:

@@ -18,9 +18,16 @@ from client_runtime.transport.grants import Grant
 
 
 class Lane(Protocol):
-    """An open, authorised stream. Used by one call at a time."""
+    """An open, authorised stream. Used by one call at a time.
+
+    Attributes:
+        grant: whose ticket it shows.
+        has_begun_nothing: whether the accelerator ended it, and said that it had begun nothing that
+            it had not answered.
+    """
 
     grant: Grant
+    has_begun_nothing: bool
 
     def is_taken_up(self) -> bool:
         """Wait until the accelerator has taken up this stream; False: it ended before that."""
@@ -55,6 +62,8 @@ class Lane(Protocol):
 
 class GrpcLane:
     """A Run stream on gRPC."""
+
+    has_begun_nothing = False  # gRPC may end a stream with the accelerator's word on another matter
 
     def __init__(self, channel: grpc.Channel, grant: Grant) -> None:
         self.grant = grant

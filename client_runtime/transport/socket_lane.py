@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from accel_protocol.errors import AcceleratorError, ConnectionLostError, StreamError
 from accel_protocol.frames import Message
 from accel_protocol.lanes import (
+    INTERRUPTED_CALL,
     LANE_VERSION,
     LOCAL_BUFFER_BYTES,
     TLS_PROTOCOL,
@@ -62,6 +63,7 @@ class SocketLane:
         self._reader = MessageReader(self._read_into, DEFAULT_LIMITS)
         self._lock = threading.Lock()
         self._users, self._is_closed = 0, False
+        self.has_begun_nothing = False
         self._open()
 
     def _open(self) -> None:
@@ -96,8 +98,13 @@ class SocketLane:
         if incoming is None:
             raise ConnectionLostError("The accelerator ended the lane.")
         if incoming.frame.call_id == 0 and incoming.frame.error is not None:
-            raise _why_it_ended(incoming.frame.error)
+            raise self._ended(incoming.frame.error)
         return incoming
+
+    def _ended(self, data: memoryview) -> AcceleratorError:
+        error = _why_it_ended(data)
+        self.has_begun_nothing = INTERRUPTED_CALL not in error.fields
+        return error
 
     def fill(self, room: memoryview) -> None:
         """See `Lane.fill`."""
@@ -166,7 +173,7 @@ class SocketLane:
             return None
         if incoming is None or incoming.frame.error is None:
             return None
-        return _why_it_ended(incoming.frame.error)
+        return self._ended(incoming.frame.error)
 
 
 def open_tls_lane(endpoint: Endpoint, grant: Grant) -> SocketLane:

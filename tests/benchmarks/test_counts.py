@@ -29,6 +29,12 @@ def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _over_tls(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is counted is TCP's."""
+    monkeypatch.setenv("ACCEL_LANES", "tls")
+
+
 @pytest.mark.parametrize("work", ["payload-64", "large"])
 def test_call_sends_its_payload_once(daemon: Daemon, home: Path, sums: Path, work: str) -> None:
     """All layers together add less than half a kilobyte and a fortieth of the payload."""

@@ -29,7 +29,7 @@ from accel_protocol.errors import (
     VersionError,
 )
 from accel_protocol.frames import Message
-from accel_protocol.lanes import LANE_VERSION
+from accel_protocol.lanes import INTERRUPTED_CALL, LANE_VERSION
 from accel_protocol.message_stream import Incoming, MessageReader, write_message
 from accel_protocol.methods import HOT_PATH, METHODS
 from accel_protocol.v1 import accelerator_pb2 as pb
@@ -65,6 +65,9 @@ class Lane:
         house: what it shares with others.
         wire: the connection.
         admitted: told once a good ticket was shown.
+
+    Attributes:
+        is_waiting: whether its client may take it for open although nothing is on it.
     """
 
     def __init__(self, house: House, wire: Wire, admitted: Callable[[], object]) -> None:
@@ -80,6 +83,8 @@ class Lane:
         self._stream: asyncio.Task[object] | None = None
         self._over = asyncio.Event()
         self._seen: set[bytes] = set()
+        self._running = 0  # the call that may have begun, 0 for none
+        self._has_ended = False
 
     def serve(self) -> None:
         """Answer calls until the lane ends, and close the connection."""
@@ -140,6 +145,11 @@ class Lane:
                 opened.set_exception(ConnectionLostError("The accelerator is shutting down."))
             raise
 
+    @property
+    def is_waiting(self) -> bool:
+        """See the class."""
+        return not self._has_ended and not self._is_calling
+
     def end_stream(self, error: AcceleratorError) -> None:
         """End the lane with this error; a call that is on it may finish when the process drains."""
         with self._lock:
@@ -173,9 +183,11 @@ class Lane:
     def _answer_call(self, tenant: Tenant, call: Call, visit: Visit, came: tuple[int, int]) -> None:
         messages = size = 0
         self._begin_call()
+        self._running = call.call_id
         try:
             for message in self._answer(tenant, call, visit):
                 messages, size = messages + 1, size + write_message(self._wire.write, message)
+            self._running = 0
         finally:
             self._end_call()
             self._house.service.count_messages(came, (messages, size))
@@ -241,6 +253,8 @@ class Lane:
         if error is not None and not self._is_abandoned:
             with contextlib.suppress(TimeoutError, AcceleratorError):
                 self._say_why(error)
+        self._wire.end_writing()
+        self._has_ended = True
         self._wire.close()
         soon(self._house.loop, self._over.set)
 
@@ -253,6 +267,8 @@ class Lane:
         if self._stream is None:
             refusal = pb.LaneOpened(error=run_stream.error_message(error)).SerializeToString()
         else:
+            if self._running:
+                error.fields[INTERRUPTED_CALL] = str(self._running)
             refusal = run_stream.refusal(0, error)
         write_message(self._wire.write, [refusal])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from accel_daemon.accelerator.lanes.hang_ups import HangUps
@@ -15,6 +16,8 @@ from accel_daemon.accelerator.service import AcceleratorService
 from accel_daemon.accelerator.visits import Doorkeeper
 from accel_daemon.launch_order import LaunchOrder
 from accel_protocol.errors import AcceleratorError
+
+_ENDING_SECONDS, _LOOK_SECONDS = 1.0, 0.005
 
 
 class LaneServer:
@@ -57,10 +60,13 @@ class LaneServer:
         for one in self._listeners:
             one.stop()
 
-    def end_all(self, error: AcceleratorError) -> None:
-        """End those that are open; calls that are on them finish."""
+    async def end_all(self, error: AcceleratorError) -> None:
+        """End those that are open, which their clients know then; calls that are on them finish."""
         for one in self._listeners:
             one.end_all(error)
+        end = time.monotonic() + _ENDING_SECONDS
+        while any(one.waiting for one in self._listeners) and time.monotonic() < end:
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def show(self, certificate_pem: str, private_key_pem: str) -> None:
         """Show this certificate to new connections from now on."""

@@ -69,6 +69,12 @@ class LaneListener:
         for lane in lanes:
             lane.end_stream(error)
 
+    @property
+    def waiting(self) -> int:
+        """How many lanes a client may take for open although nothing is on them."""
+        with self._lock:
+            return sum(lane.is_waiting for lane in self._lanes)
+
     def _accept(self) -> None:
         while True:
             try:

@@ -47,6 +47,9 @@ class Wire(Protocol):
     def wake(self) -> None:
         """End `wait`, now or when it comes; on any thread."""
 
+    def end_writing(self) -> None:
+        """Let the other side see the end."""
+
     def close(self) -> None:
         """End it, after what was written last has arrived if that is possible."""
 
@@ -101,10 +104,14 @@ class SocketWire:
         with contextlib.suppress(OSError):  # it is closed already
             os.eventfd_write(self._woken, 1)
 
+    def end_writing(self) -> None:
+        """See `Wire.end_writing`."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_WR)
+
     def close(self) -> None:
         """See `Wire.close`."""
         with contextlib.suppress(OSError):
-            socket.socket.shutdown(self._socket, socket.SHUT_WR)
             self._read_the_rest()
         self._socket.close()
         woken, self._woken = self._woken, -1

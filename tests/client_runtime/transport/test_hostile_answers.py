@@ -26,6 +26,8 @@ DIGEST = hashlib.sha256(DATA).digest()
 class Answering:
     """A lane on which one message comes back."""
 
+    has_begun_nothing = False
+
     def __init__(self, message: bytes) -> None:
         self._message = message
 

@@ -207,6 +207,8 @@ def trailer_target(setting: Setting) -> Target:
 class _Lane:
     """A lane that answers what it was made with."""
 
+    has_begun_nothing = False
+
     def __init__(self, messages: Iterable[bytes]) -> None:
         self._messages = iter(messages)
 

@@ -146,8 +146,26 @@ def test_revoked_key_ends_an_idle_lane(
     with pytest.raises(CredentialsError) as caught:
         ask(lane, graph_id, number=2)
     assert caught.value.reason == "TICKET_REVOKED"
+    assert lane.has_begun_nothing
     with pytest.raises(CredentialsError):
         opened()
+
+
+def test_revoked_key_interrupts_a_call(
+    accelerator: ServedAccelerator, opened: Callable[[], SocketLane]
+) -> None:
+    """The lane does not wait for the engine, and does not say that nothing was begun."""
+    graph_id, lane, held = accelerator.store_graph(), opened(), Held(accelerator)
+    with ThreadPoolExecutor(1) as caller:
+        call = caller.submit(ask, lane, graph_id)
+        eventually(lambda: held.inside == 1)
+        accelerator.look(lambda: accelerator.gate.revoke([KEY_ID]))
+        with pytest.raises(CredentialsError) as caught:
+            call.result(patience(20))
+        held.let_go()
+
+    assert caught.value.reason == "TICKET_REVOKED"
+    assert not lane.has_begun_nothing
 
 
 def test_who_hangs_up_cancels_the_call(
