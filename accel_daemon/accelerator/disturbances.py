@@ -247,11 +247,11 @@ class _Wire:
         await self._meet_message(message, 0)
 
     async def _meet_message(self, message: Any, number: int) -> None:
-        await self._disturbances.meet(Event(Moment.MESSAGE, _size(message), number))
+        await self._disturbances.meet(Event(Moment.MESSAGE, size_of(message), number))
 
 
-def _size(message: Any) -> int:
-    """Bytes of a message, however far it has been read; 0 where it could not be."""
+def size_of(message: Any) -> int:
+    """Bytes of a message as it was read; none of one that could not be."""
     if isinstance(message, bytes):
         return len(message)
     if isinstance(message, Chunk):

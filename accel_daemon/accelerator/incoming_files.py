@@ -93,8 +93,10 @@ class IncomingFiles:
 
     async def _close(self) -> None:
         """Let go of the last file, once no thread is at it any more; what came is kept before."""
-        if self._work is None or self._work.done():
-            self._end_file()
+        if self._work is None:
+            return
+        if self._work.done():
+            self._close_after(self._work)
         else:
             self._work.add_done_callback(self._close_after)  # also where nobody waits for it
             await asyncio.wait([self._work])

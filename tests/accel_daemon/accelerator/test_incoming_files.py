@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -130,6 +131,23 @@ def test_what_a_thread_finds_wrong_ends_the_call(
     with pytest.raises(error):
         receive(store, each(chunks))
     assert list((tmp_path / "blobs").iterdir()) == []
+
+
+def test_a_call_that_breaks_after_something_was_wrong(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Is ended by what broke it, and nothing of the rest reaches the log."""
+    store = BundleStore(tmp_path, DEFAULT_LIMITS)
+
+    async def come() -> AsyncIterator[Chunk]:
+        yield chunks_of(PIECE * 2)[1]
+        await asyncio.sleep(0.2)
+        raise ConnectionError("the cable is cut here")
+
+    with pytest.raises(ConnectionError):
+        receive(store, come())
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 def test_what_came_before_the_call_broke_stays(tmp_path: Path) -> None:
