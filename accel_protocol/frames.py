@@ -32,13 +32,13 @@ def encode(
     call_id: int, head: bytes | None = None, payload: Sequence[Buffer] = (), error: bytes = b""
 ) -> bytes:
     """One message; the parts of `payload` are joined, which is the one copy."""
-    parts: list[Buffer] = [b"\x08", _varint(call_id)]
+    parts: list[Buffer] = [b"\x08", varint(call_id)]
     if head is not None:
-        parts += [b"\x12", _varint(len(head)), head]
+        parts += [b"\x12", varint(len(head)), head]
     if payload:
-        parts += [b"\x1a", _varint(sum(map(len, payload))), *payload]
+        parts += [b"\x1a", varint(sum(map(len, payload))), *payload]
     if error:
-        parts += [b"\x22", _varint(len(error)), error]
+        parts += [b"\x22", varint(len(error)), error]
     return b"".join(parts)
 
 
@@ -82,23 +82,28 @@ def decode(message: Buffer) -> Frame:
     found: dict[int, memoryview] = {}
     position = 0
     while position < len(view):
-        key, position = _read_varint(view, position)
+        key, position = read_varint(view, position)
         field, wire_type = key >> 3, key & 7
         if field == 0:
             raise StreamError("A message has a field number 0.")
         if wire_type == _VARINT:
-            value, position = _read_varint(view, position)
+            value, position = read_varint(view, position)
             call_id = value if field == _CALL_ID else call_id
         else:
-            start, position = _extent(view, position, wire_type)
+            start, position = extent(view, position, wire_type)
             if wire_type == _BYTES:
                 found[field] = view[start:position]
     return Frame(call_id, found.get(_HEAD), found.get(_PAYLOAD), found.get(_ERROR))
 
 
-def _extent(view: memoryview, position: int, wire_type: int) -> tuple[int, int]:
+def extent(view: memoryview, position: int, wire_type: int) -> tuple[int, int]:
+    """Where the content of a field that is no varint starts and ends, which begins at `position`.
+
+    Raises:
+        StreamError: not a well-formed field.
+    """
     if wire_type == _BYTES:
-        length, position = _read_varint(view, position)
+        length, position = read_varint(view, position)
     elif wire_type in (_FIXED64, _FIXED32):
         length = 8 if wire_type == _FIXED64 else 4
     else:
@@ -108,7 +113,8 @@ def _extent(view: memoryview, position: int, wire_type: int) -> tuple[int, int]:
     return position, position + length
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """A number as protobuf writes it."""
     if value < 0x80:
         return bytes((value,))
     out = bytearray()
@@ -119,7 +125,12 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _read_varint(view: memoryview, position: int) -> tuple[int, int]:
+def read_varint(view: memoryview, position: int) -> tuple[int, int]:
+    """The number at `position`, and where it ends.
+
+    Raises:
+        StreamError: there is none.
+    """
     result = 0
     for shift in range(0, 70, 7):
         if position >= len(view):

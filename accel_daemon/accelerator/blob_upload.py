@@ -10,6 +10,7 @@ from pathlib import Path
 
 from accel_daemon.accelerator.disk import Version, disk_faults, disk_full, is_full, version_of
 from accel_protocol.errors import ModelError, StreamError
+from accel_protocol.tensors import Buffer
 
 _READ_BYTES = 1 << 20
 
@@ -63,7 +64,7 @@ class BlobUpload:
         finally:
             self._closed(self._version)
 
-    def append(self, offset: int, data: bytes) -> bool:
+    def append(self, offset: int, data: Buffer) -> bool:
         """Take the next chunk; True when the file is whole, verified and in its place.
 
         Raises:
@@ -84,7 +85,7 @@ class BlobUpload:
         self._offset += len(data)
         return self._offset == self._size and self._finish()
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: Buffer) -> None:
         """Write all of it, making room where there is none; or leave the file as it was."""
         while True:
             try:
@@ -97,7 +98,7 @@ class BlobUpload:
             if not self._make_room(len(data)):
                 raise disk_full()
 
-    def _write_once(self, data: bytes) -> None:
+    def _write_once(self, data: Buffer) -> None:
         left = memoryview(data)
         while left:
             left = left[self._stream.write(left) :]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 from accel_daemon.accelerator import run_stream
 from accel_daemon.faults.board import is_unhealthy
@@ -20,6 +21,7 @@ from accel_daemon.faults.fault import Kind, parse_fault
 from accel_daemon.faults.plan import Event, FaultPlan, Moment, Verdict
 from accel_protocol.errors import AcceleratorError, ConnectionLostError, CredentialsError
 from accel_protocol.methods import ERROR_METADATA, SERVICE
+from accel_protocol.upload_frames import Chunk
 
 Context = Any  # grpc.aio.ServicerContext, which has no usable types
 _ADMISSION = Event(Moment.ADMISSION)
@@ -240,5 +242,13 @@ class _Wire:
         await self._meet_message(message, 0)
 
     async def _meet_message(self, message: Any, number: int) -> None:
-        size = len(message) if isinstance(message, bytes) else message.ByteSize()
-        await self._disturbances.meet(Event(Moment.MESSAGE, size, number))
+        await self._disturbances.meet(Event(Moment.MESSAGE, size_of(message), number))
+
+
+def size_of(message: Any) -> int:
+    """Bytes of a message as it was read; none of one that could not be."""
+    if isinstance(message, bytes):
+        return len(message)
+    if isinstance(message, Chunk):
+        return message.message_bytes
+    return message.ByteSize() if isinstance(message, Message) else 0

@@ -14,6 +14,7 @@ from accel_daemon.accelerator import run_stream
 from accel_daemon.accelerator.call_context import CallContext, Context
 from accel_daemon.accelerator.service import AcceleratorService, Tenant
 from accel_daemon.accelerator.visits import Doorkeeper, Visit
+from accel_protocol import upload_frames
 from accel_protocol.errors import AcceleratorError, InternalError, StreamError
 from accel_protocol.methods import (
     ERROR_METADATA,
@@ -115,11 +116,14 @@ def reader(method: Method) -> Callable[[bytes], Any]:
     What is no message becomes UNREADABLE: gRPC itself would log a traceback for it, of anyone at
     all, since it reads requests before the gate is asked.
     """
+    decode: Callable[[bytes], Any] = method.request.FromString
+    if method.name == "Upload":
+        decode = upload_frames.decode
 
     def read(data: bytes) -> Any:
         try:
-            return method.request.FromString(data)
-        except DecodeError:
+            return decode(data)
+        except (DecodeError, StreamError):
             return UNREADABLE
 
     return read

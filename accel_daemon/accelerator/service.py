@@ -18,12 +18,12 @@ from accel_daemon.accelerator.call_context import CallContext
 from accel_daemon.accelerator.emulation import Emulation, emulation_of
 from accel_daemon.accelerator.gate import Gate
 from accel_daemon.accelerator.graphs import GraphTable, Loaded, resident_bytes
+from accel_daemon.accelerator.incoming_files import IncomingFiles, digest_of
 from accel_daemon.accelerator.memory_watch import MemoryWatch
 from accel_daemon.accelerator.punctuality import each_in_time
 from accel_daemon.accelerator.run_stream import Call, CallReceiver
 from accel_daemon.accelerator.run_totals import RunTotals
 from accel_daemon.accelerator.store import BundleStore, missing_files, principal_folder
-from accel_daemon.accelerator.upload_chunks import UploadChunks
 from accel_daemon.accelerator.vigil import Vigil
 from accel_daemon.accelerator.visits import Visit
 from accel_daemon.engines.engine import Cost, Engine, TensorSpec
@@ -35,10 +35,10 @@ from accel_protocol.errors import (
     AcceleratorError,
     BusyError,
     InternalError,
-    StreamError,
     VersionError,
 )
 from accel_protocol.limits import PROTOCOL_VERSION, Limits
+from accel_protocol.upload_frames import Chunk
 from accel_protocol.v1 import accelerator_pb2 as pb
 
 _log = logging.getLogger(__name__)
@@ -173,7 +173,7 @@ class AcceleratorService:
         self.limits.check("bundle_files", len(request.blobs))
         for blob in request.blobs:
             self.limits.check("file_bytes", blob.size)
-        sizes = {_digest(blob): blob.size for blob in request.blobs}
+        sizes = {digest_of(blob): blob.size for blob in request.blobs}
         missing = await asyncio.to_thread(missing_files, tenant.store, sizes)
         return pb.FindMissingResponse(
             missing=[
@@ -182,35 +182,20 @@ class AcceleratorService:
             ]
         )
 
-    async def upload(
-        self, tenant: Tenant, requests: AsyncIterator[pb.UploadRequest]
-    ) -> pb.UploadResponse:
+    async def upload(self, tenant: Tenant, requests: AsyncIterator[Chunk]) -> pb.UploadResponse:
         """See Upload in the .proto file."""
-        stored: list[pb.Blob] = []
-        upload = None
-        chunks = UploadChunks(self.limits)
+        files = IncomingFiles(tenant.store, self.limits)
+        in_time = each_in_time(requests, self.limits.idle_call_seconds)
         try:
-            async for request in each_in_time(requests, self.limits.idle_call_seconds):
-                digest = _digest(request.blob)
-                if upload is None or upload.sha256 != digest:
-                    if upload is not None:
-                        upload.close()
-                    upload = await asyncio.to_thread(
-                        tenant.store.receive, digest, request.blob.size
-                    )
-                self.counters.uploaded_bytes += len(request.data)
-                whole = await asyncio.to_thread(upload.append, request.offset, request.data)
-                chunks.count(len(request.data), whole)
-                if whole:
-                    self.counters.uploaded_files += 1
-                    stored.append(request.blob)
-                    upload.close()
-                    upload = None
+            await files.receive(in_time, self._count_uploaded)
         finally:
-            if upload is not None:
-                upload.close()
+            self.counters.uploaded_files += len(files.stored)
+        stored = files.stored
         _log.info("stored %d files (%d bytes)", len(stored), sum(b.size for b in stored))
         return pb.UploadResponse(stored=stored)
+
+    def _count_uploaded(self, size: int) -> None:
+        self.counters.uploaded_bytes += size
 
     async def load(self, tenant: Tenant, request: pb.LoadRequest) -> AsyncIterator[pb.LoadResponse]:
         """See Load in the .proto file."""
@@ -301,12 +286,6 @@ def _log_first_use(tenant: Tenant, graph_id: bytes, seen: set[bytes], request_id
     here = tenant.graphs.is_here(graph_id)
     what = "already here, 0 bytes uploaded" if here else "missing, the client has to upload it"
     _log.info("stream %s: graph %s is %s", request_id, graph_id.hex()[:12], what)
-
-
-def _digest(blob: pb.Blob) -> str:
-    if len(blob.sha256) != 32:
-        raise StreamError("A digest has 32 bytes.")
-    return blob.sha256.hex()
 
 
 def _spec_message(spec: TensorSpec) -> pb.TensorSpec:

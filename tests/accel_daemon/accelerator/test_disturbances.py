@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
-from accel_daemon.accelerator.disturbances import Disturbances, ending
+from accel_daemon.accelerator.disturbances import Disturbances, ending, size_of
+from accel_daemon.accelerator.handlers import UNREADABLE, reader
 from accel_daemon.faults.board import FaultBoard, Place
 from accel_daemon.faults.fault import parse_fault
 from accel_daemon.faults.plan import Event, Moment
 from accel_daemon.launch_order import Notice
 from accel_protocol.errors import ConnectionLostError, CredentialsError
+from accel_protocol.methods import METHODS
+from accel_protocol.v1 import accelerator_pb2 as pb
 
 ADMISSION, CALL = Event(Moment.ADMISSION), Event(Moment.CALL)
 
@@ -110,6 +113,14 @@ def test_open_streams_end(text: str, error: type[Exception] | None) -> None:
     fresh = Disturbances(lambda: 100.0).adopt([told("1", text)])
     found = ending(fresh)
     assert found is None if error is None else isinstance(found, error)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "Run"])
+def test_the_size_of_each_method_s_request(name: str) -> None:
+    """Is told of whatever its reader makes of it, and there is none of what cannot be read."""
+    message = pb.LoadRequest(graph_id=b"g" * 9).SerializeToString()
+    assert size_of(reader(METHODS[name])(message)) == len(message) == size_of(message)
+    assert size_of(UNREADABLE) == 0
 
 
 def test_control_only() -> None:
