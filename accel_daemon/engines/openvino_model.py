@@ -6,20 +6,21 @@ converter would tell its maker who uses it.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import math
 import os
 import tempfile
 import threading
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from accel_daemon.engines.alarms import ALARMS, Alarm
 from accel_daemon.engines.tensorflow_frozen import FED_NAME, FETCHED_NAME
 from accel_protocol.errors import CancelledError, DeadlineError
 from accel_protocol.tensors import Array
@@ -45,6 +46,9 @@ def installed_version() -> str | None:
 class OpenVinoModel:
     """One graph for one set of shapes. `run` may be called from several threads at once.
 
+    They take turns: each run has all processors, which is faster than as many at a time as there
+    are threads.
+
     Args:
         frozen: what `tensorflow_frozen.freeze` gave.
         fetches: how many tensors it answers with.
@@ -53,25 +57,28 @@ class OpenVinoModel:
         NotCompiledError: see there.
     """
 
+    least_seconds = 0.0
+    """A run with less time than this cannot be stopped in time."""
+
     def __init__(self, frozen: Any, fetches: int) -> None:
         try:
             self._compiled = _compile(frozen)
-            self._inputs = _by_number(self._compiled.inputs, FED_NAME)
-            self._outputs = [
-                _by_number(self._compiled.outputs, FETCHED_NAME)[i] for i in range(fetches)
-            ]
+            inputs = _by_number(self._compiled.inputs, FED_NAME)
+            outputs = _by_number(self._compiled.outputs, FETCHED_NAME)
+            self._outputs = [outputs[i] for i in range(fetches)]
+            self._inputs = [(number, inputs[number]) for number in sorted(inputs)]
+            self._request: _Request | None = self._new_request()
         except (RuntimeError, ImportError, KeyError, OSError) as error:
             raise NotCompiledError(type(error).__name__) from error
-        self._idle: deque[Any] = deque()
-        self._running: set[Any] = set()
-        self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        self._alarm: Alarm | None = None
         self._closed = False
 
-    def run(self, feeds: Mapping[int, Array], timeout: float | None) -> list[Array]:
+    def run(self, feeds: Sequence[Array], timeout: float | None) -> list[Array]:
         """All fetches, in their order.
 
         Args:
-            feeds: by number.
+            feeds: in the order of their numbers.
             timeout: seconds until it is stopped, None for no bound.
 
         Raises:
@@ -79,59 +86,68 @@ class OpenVinoModel:
             CancelledError: it was closed.
             RuntimeError: OpenVINO failed.
         """
-        with self._request() as request:
-            for number, port in self._inputs.items():
-                # Copied: what is fed may be read-only, and gone before a cancelled run has ended.
-                request.get_tensor(port).data[...] = feeds[number]
-            request.start_async()
-            self._wait(request, timeout)
-            return [np.array(request.get_tensor(one).data) for one in self._outputs]
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        if not self._turn.acquire(timeout=-1 if timeout is None else timeout):
+            raise _too_late()
+        try:
+            request, self._request = self._request or self._new_request(), None
+            self._infer(request, feeds, end)
+            answer = [np.array(one) for one in request.answered]
+            self._request = request  # one that failed is not used again
+        finally:
+            self._turn.release()
+        return answer
 
     def close(self) -> None:
         """Stop all runs."""
-        with self._lock:
-            self._closed = True
-            running = list(self._running)
-            self._idle.clear()
-        for request in running:
-            request.cancel()
+        self._closed = True
+        alarm = self._alarm
+        if alarm is not None:
+            ALARMS.hasten(alarm)
 
-    @contextlib.contextmanager
-    def _request(self) -> Iterator[Any]:
-        """A request of its own; kept for the next run when it ends well."""
-        with self._lock:
+    def _new_request(self) -> _Request:
+        return _Request(self._compiled.create_infer_request(), self._inputs, self._outputs)
+
+    def _infer(self, request: _Request, feeds: Sequence[Array], end: float) -> None:
+        alarm = self._alarm = ALARMS.set(end, request.cancel)
+        try:
             if self._closed:
                 raise CancelledError("The graph was stopped.")
-            request = self._idle.pop() if self._idle else None
-        request = request or self._compiled.create_infer_request()
-        with self._lock:
-            self._running.add(request)
-        try:
-            yield request
-        except BaseException:
-            with self._lock:
-                self._running.discard(request)
-            raise
-        with self._lock:
-            self._running.discard(request)
-            if not self._closed:
-                self._idle.append(request)
-
-    def _wait(self, request: Any, timeout: float | None) -> None:
-        try:
-            if self._closed:  # between being counted and being started nobody could cancel it
-                request.cancel()
-            if timeout is None:
-                request.wait()
-            elif not request.wait_for(max(1, int(timeout * 1000))):
-                request.cancel()
-                with contextlib.suppress(RuntimeError):
-                    request.wait()
-                raise DeadlineError("The graph was stopped: the call's time ran out.")
+            for number, view in request.fed:
+                # Copied: what is fed may be read-only, and OpenVINO would write to what it is lent.
+                view[...] = feeds[number]
+            request.infer(share_outputs=True)
         except RuntimeError:
             if self._closed:
                 raise CancelledError("The graph was stopped.") from None
+            if time.monotonic() >= end:
+                raise _too_late() from None
             raise
+        finally:
+            self._alarm = None
+            ALARMS.clear(alarm)
+
+
+class _Request:
+    """What OpenVINO needs for a run, and views of its memory, which are made once.
+
+    Attributes:
+        infer, cancel: OpenVINO's own. `infer` works in its caller's thread and can be cancelled
+            from any other.
+        fed: what is to be written before, by the feed's number.
+        answered: what can be read afterwards.
+    """
+
+    def __init__(
+        self, request: Any, inputs: Iterable[tuple[int, Any]], outputs: Iterable[Any]
+    ) -> None:
+        self.infer, self.cancel = request.infer, request.cancel
+        self.fed = [(number, request.get_tensor(port).data) for number, port in inputs]
+        self.answered = [request.get_tensor(port).data for port in outputs]
+
+
+def _too_late() -> DeadlineError:
+    return DeadlineError("The graph was stopped: the call's time ran out.")
 
 
 def _import_openvino() -> Any:

@@ -31,6 +31,7 @@ from accel_daemon.engines.engine import Cost, TensorSpec, Weights
 from accel_daemon.engines.tensorflow_admission import Policy
 from accel_daemon.engines.tensorflow_flat import Fed
 from accel_daemon.engines.tensorflow_import import admitted_part, import_part
+from accel_daemon.engines.tensorflow_prepared import PreparedModel
 from accel_protocol import dtypes, manifest
 from accel_protocol.errors import (
     AcceleratorError,
@@ -236,6 +237,10 @@ class TensorFlowGraph:
             NotFrozenError: there is none.
         """
         return tensorflow_frozen.freeze(self._session, self._reads, feeds, fetches)
+
+    def prepared(self, feeds: Sequence[str], fetches: Sequence[str]) -> PreparedModel:
+        """The graph as a callable for these tensors, by their names; see there."""
+        return PreparedModel(self._session, feeds, fetches)
 
     def _fed(self, alias: str) -> TensorSpec:
         if alias not in self.feeds:

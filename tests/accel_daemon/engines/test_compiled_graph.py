@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from accel_daemon.engines import compiled_graph, openvino_model
+from accel_daemon.engines import compiled_graph, compiled_trial, openvino_model
 from accel_daemon.engines.compiled_graph import CompilingEngine, CompilingGraph
 from accel_daemon.engines.engine import Graph, compiling
 from accel_protocol.errors import CancelledError, DeadlineError
@@ -35,8 +35,10 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def any_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is faster is the machine's matter, and not that of these tests."""
-    monkeypatch.setattr(compiled_graph, "why_slow", lambda _: None)
+    """What is faster is the machine's matter, and not that of these tests: OpenVINO always is."""
+    monkeypatch.setattr(compiled_trial, "why_slow", lambda _: None)
+    monkeypatch.setattr(compiled_trial, "_SMALL_SECONDS", 0.0)
+    monkeypatch.setattr(compiled_trial, "_is_enough", lambda trial, _: len(trial.compiled) > 0)
 
 
 def images(count: int = 1, size: int = 24, seed: int = 0) -> dict[str, Any]:
@@ -223,7 +225,7 @@ def test_a_slow_one_is_tried_again(network: Path, monkeypatch: pytest.MonkeyPatc
         tried.append(next(reasons))
         return tried[-1]
 
-    monkeypatch.setattr(compiled_graph, "why_slow", why_slow)
+    monkeypatch.setattr(compiled_trial, "why_slow", why_slow)
     graph = open_compiling(network)
     call_twice(graph, images())
     eventually(lambda: tried == ["slow"], 60)
@@ -263,7 +265,7 @@ def test_closing_stops_a_compiled_run(slow: CompilingGraph) -> None:
 
     thread = threading.Thread(target=run)
     thread.start()
-    while not ready.model._running:
+    while not ready.model._alarm:
         assert thread.is_alive()
     slow.close()
     thread.join(60)
@@ -309,8 +311,13 @@ def test_a_graph_may_be_kept_from_it(network: Path) -> None:
     graph.close()
 
 
-def test_without_openvino_the_engine_is_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing else changes."""
-    no: Callable[[], None] = lambda: None  # noqa: E731
-    monkeypatch.setattr(openvino_model, "installed_version", no)
-    assert compiling(ENGINE, lambda _: contextlib.nullcontext()) is ENGINE
+def test_a_deadline_holds_for_those_who_wait_for_another_run(slow: CompilingGraph) -> None:
+    """Runs of one graph take turns; whose time is over while it waits is not run."""
+    ((_, ready),) = slow._ready.items()
+    thread = threading.Thread(target=slow.run, args=(images(24, 96), 60))
+    with ready.model._turn:
+        thread.start()
+        with pytest.raises(DeadlineError):
+            slow.run(images(24, 96), 0.02)
+    thread.join(60)
+    assert slow.executed_by.startswith("openvino ")

@@ -1,0 +1,99 @@
+"""Tries what could answer in TensorFlow's place: does it answer the same, and how fast is it?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from accel_daemon.engines.compiled_choice import Trial, is_clear, why_different, why_slow
+from accel_daemon.engines.compiled_stand_in import StandIn
+from accel_daemon.engines.compiled_work import Work
+from accel_daemon.engines.openvino_model import NotCompiledError
+from accel_daemon.engines.tensorflow import TensorFlowGraph
+from accel_protocol.tensors import Array
+
+_MOST_TRIALS, _LEAST_TRIALS = 21, 5
+_TRIAL_SECONDS = 2.0
+_MOST_UNCLEAR_TRIALS, _UNCLEAR_SECONDS = 45, 8.0
+_RUN_SECONDS = 10.0
+_SMALL_SECONDS = 0.005
+
+
+class TooSlowError(Exception):
+    """What was tried is not faster, at this time."""
+
+
+class Trials:
+    """Trials of what could answer for one graph, with what one of its calls was fed.
+
+    Args:
+        graph: TensorFlow's.
+        values: the feeds, by alias.
+        work: whose turn it is.
+        is_over: whether nobody wants to know any more.
+    """
+
+    def __init__(
+        self,
+        graph: TensorFlowGraph,
+        values: Mapping[str, Array],
+        work: Work,
+        is_over: Callable[[], bool],
+    ) -> None:
+        self._graph, self._values, self._work, self._is_over = graph, values, work, is_over
+
+    def is_small(self) -> bool:
+        """Whether TensorFlow needs so little time that computing may be a small part of it."""
+        return any(self._seconds(self._graph.run) < _SMALL_SECONDS for _ in range(_LEAST_TRIALS))
+
+    def gain(self, stand_in: StandIn) -> float:
+        """How many times faster it answers.
+
+        Raises:
+            NotCompiledError: it answers something else, or the trial is over.
+            TooSlowError: it is not fast enough.
+        """
+        noise = {alias: _noise(value) for alias, value in self._values.items()}
+        for fed in (self._values, noise):
+            wanted, got = self._graph.run(fed, _RUN_SECONDS), stand_in.run(fed, _RUN_SECONDS)
+            if why := why_different(wanted, got):
+                raise NotCompiledError(why)
+        trial = self._measured(stand_in)
+        if why := why_slow(trial):
+            raise TooSlowError(why)
+        return trial.gain
+
+    def _measured(self, stand_in: StandIn) -> Trial:
+        trial, began = Trial([], []), time.monotonic()
+        while not self._is_over():
+            if _is_enough(trial, time.monotonic() - began):
+                return trial
+            trial.tensorflow.append(self._seconds(self._graph.run))
+            trial.compiled.append(self._seconds(stand_in.run))
+        raise NotCompiledError("it was unloaded")
+
+    def _seconds(self, run: Callable[[Mapping[str, Array], float | None], Any]) -> float:
+        with self._work.measuring():
+            began = time.perf_counter()
+            run(self._values, _RUN_SECONDS)
+            return time.perf_counter() - began
+
+
+def _is_enough(trial: Trial, seconds: float) -> bool:
+    count = len(trial.compiled)
+    if count < _LEAST_TRIALS or not (count >= _MOST_TRIALS or seconds >= _TRIAL_SECONDS):
+        return False
+    return is_clear(trial) or count >= _MOST_UNCLEAR_TRIALS or seconds >= _UNCLEAR_SECONDS
+
+
+def _noise(value: Array) -> Array:
+    """Other values of the same shape: as different from each other as those that were fed."""
+    chance = np.random.default_rng(0)
+    if value.dtype.kind != "f":
+        return chance.integers(0, 256, value.shape, value.dtype)
+    finite = value[np.isfinite(value)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    return chance.uniform(low, high + 1.0, value.shape).astype(value.dtype)
