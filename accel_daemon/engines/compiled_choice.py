@@ -21,18 +21,23 @@ _UNCLEAR = 1.2
 
 @dataclass(frozen=True)
 class Trial:
-    """What was measured, in seconds: runs of both engines in turn, with equal feeds."""
+    """What was measured, in seconds: runs of two kinds in turn, with equal feeds.
 
-    tensorflow: list[float]
-    compiled: list[float]
+    Attributes:
+        before: as things are.
+        after: as they could be.
+    """
+
+    before: list[float]
+    after: list[float]
 
     @property
     def gain(self) -> float:
-        """How many times faster the compiled graph is.
+        """How many times faster it would be.
 
         Told from the faster half of the runs: whoever else uses the processors only takes time.
         """
-        return _undisturbed(self.tensorflow) / max(_undisturbed(self.compiled), 1e-9)
+        return _undisturbed(self.before) / max(_undisturbed(self.after), 1e-9)
 
 
 def is_clear(trial: Trial) -> bool:

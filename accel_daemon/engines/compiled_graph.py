@@ -17,7 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from accel_daemon.engines.compiled_stand_in import StandIn, compiled, prepared
+from accel_daemon.engines.compiled_stand_in import (
+    StandIn,
+    compiled,
+    compiled_for_many,
+    prepared,
+)
 from accel_daemon.engines.compiled_trial import TooSlowError, Trials
 from accel_daemon.engines.compiled_work import Work
 from accel_daemon.engines.engine import Cost, Graph, TensorSpec, Weights
@@ -28,6 +33,8 @@ from accel_protocol.errors import AcceleratorError
 from accel_protocol.manifest import Manifest
 from accel_protocol.tensors import Array
 
+MANY = 64
+"""After how many calls that came while others were answered it is compiled for that, too."""
 MOST_SHAPES = 3
 """For how many sets of shapes one graph is compiled: each holds the weights once more."""
 _TRIED_AT = (2, 16, 128, 1024, 8192)
@@ -37,6 +44,7 @@ _log = logging.getLogger(__name__)
 
 _Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 _Watched = Callable[[bytes], AbstractContextManager[None]]
+_Work = Callable[[Trials, Mapping[str, Array], _Shapes], None]
 _Maker = Callable[[TensorFlowGraph, Mapping[str, Array]], StandIn]
 
 
@@ -120,6 +128,8 @@ class CompilingGraph:
             timeout = _left(timeout, began)
             if ready is not None and (timeout is None or timeout >= ready.model.least_seconds):
                 try:
+                    if ready.in_company >= MANY and self._wants_many(ready):
+                        self._start(self._compile_for_many, values, shapes)
                     return ready.run(values, timeout)
                 except AcceleratorError:
                     raise
@@ -130,7 +140,7 @@ class CompilingGraph:
         finally:
             self._work.end()
         if ready is None and self._wants(shapes):
-            self._start(values, shapes)
+            self._start(self._compile, values, shapes)
         return answer
 
     def cost(self, shapes: Mapping[str, tuple[int, ...] | None]) -> Cost | None:
@@ -144,7 +154,7 @@ class CompilingGraph:
             ready = list(self._ready.values())
             self._ready.clear()
         for one in ready:
-            one.model.close()
+            one.close()
         self._graph.close()
 
     def _wants(self, shapes: _Shapes) -> bool:
@@ -158,24 +168,57 @@ class CompilingGraph:
             begun = sum(1 for calls in self._calls.values() if calls >= _TRIED_AT[0])
             return self._calls[shapes] in _TRIED_AT and begun <= MOST_SHAPES
 
-    def _start(self, values: Mapping[str, Array], shapes: _Shapes) -> None:
+    def _wants_many(self, ready: StandIn) -> bool:
+        """Whether to compile once more for several calls at a time; true once."""
+        with self._lock:
+            wants, ready.may_be_for_many = ready.may_be_for_many, False
+            return wants and not self._is_over()
+
+    def _start(self, work: _Work, values: Mapping[str, Array], shapes: _Shapes) -> None:
         # Copied, because the memory they came in is used again for the next call.
         kept = {alias: np.array(value) for alias, value in values.items()}
         threading.Thread(
-            target=self._compile, args=(kept, shapes), name="compile", daemon=True
+            target=self._work_on, args=(work, kept, shapes), name="compile", daemon=True
         ).start()
 
-    def _compile(self, values: Mapping[str, Array], shapes: _Shapes) -> None:
-        """Make what could answer for one set of shapes and try it; on a thread of its own."""
+    def _work_on(self, work: _Work, values: Mapping[str, Array], shapes: _Shapes) -> None:
+        """Compile and try, on a thread of its own and with nobody else at it."""
         with self._work.turn:
             self._work.wait_until_idle()
-            trials = Trials(self._graph, values, self._work, self._is_over)
             try:
                 with self._watched():
-                    for make in list(self._makers):
-                        self._try(make, trials, values, shapes)
+                    work(Trials(self._graph, values, self._work, self._is_over), values, shapes)
             except Exception as error:  # TensorFlow's too: it may have been closed meanwhile
                 self._give_up(f"it failed: {type(error).__name__}")
+
+    def _compile(self, trials: Trials, values: Mapping[str, Array], shapes: _Shapes) -> None:
+        """Make what could answer for one set of shapes and try it."""
+        if shapes in self._ready:  # calls went on while it was compiled
+            return
+        for make in list(self._makers):
+            self._try(make, trials, values, shapes)
+
+    def _compile_for_many(
+        self, trials: Trials, values: Mapping[str, Array], shapes: _Shapes
+    ) -> None:
+        """The same for calls that come while others are answered."""
+        ready = self._ready.get(shapes)
+        if ready is None or self._is_over():
+            return
+        try:
+            model = compiled_for_many(self._graph, values)
+            try:
+                gain = trials.gain_for_many(ready, model, model.at_a_time)
+            except BaseException:
+                model.close()
+                raise
+        except (NotFrozenError, NotCompiledError, TooSlowError) as error:
+            _log.info("a graph is not compiled for several calls at a time: %s", error)
+            return
+        ready.model_for_many = model
+        if self._closed:
+            ready.close()
+        _log.info("compiled a graph for several calls at a time: %.1f x as many", gain)
 
     def _is_over(self) -> bool:
         return self._closed or self.why is not None
@@ -192,7 +235,7 @@ class CompilingGraph:
             try:
                 stand_in.gain = trials.gain(stand_in)
             except BaseException:
-                stand_in.model.close()
+                stand_in.close()
                 raise
             self._keep(shapes, stand_in)
         except TooSlowError as error:
@@ -209,7 +252,7 @@ class CompilingGraph:
                 self._ready[shapes] = stand_in
                 _log.info("compiled a graph: %s for %s", self.executed_by, _text(shapes))
                 return
-        stand_in.model.close()
+        stand_in.close()
 
     def _give_up(self, why: str) -> None:
         """Leave everything to TensorFlow from now on."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from accel_daemon.engines.compiled_choice import Trial, is_clear, why_different, why_slow
-from accel_daemon.engines.compiled_stand_in import StandIn
+from accel_daemon.engines.compiled_stand_in import Model, StandIn
 from accel_daemon.engines.compiled_work import Work
 from accel_daemon.engines.openvino_model import NotCompiledError
 from accel_daemon.engines.tensorflow import TensorFlowGraph
@@ -20,6 +21,8 @@ _TRIAL_SECONDS = 2.0
 _MOST_UNCLEAR_TRIALS, _UNCLEAR_SECONDS = 45, 8.0
 _RUN_SECONDS = 10.0
 _SMALL_SECONDS = 0.005
+_QUEUED = 4  # calls for each of those that run at a time, so that none of these has nothing to do
+_Run = Callable[[Mapping[str, Array], float | None], Any]
 
 
 class TooSlowError(Exception):
@@ -61,29 +64,54 @@ class Trials:
             wanted, got = self._graph.run(fed, _RUN_SECONDS), stand_in.run(fed, _RUN_SECONDS)
             if why := why_different(wanted, got):
                 raise NotCompiledError(why)
-        trial = self._measured(stand_in)
+        trial = self._compared(self._graph.run, stand_in.run)
         if why := why_slow(trial):
             raise TooSlowError(why)
         return trial.gain
 
-    def _measured(self, stand_in: StandIn) -> Trial:
+    def gain_for_many(self, stand_in: StandIn, model: Model, at_a_time: int) -> float:
+        """How many times as many calls at a time another model of it answers.
+
+        Raises:
+            NotCompiledError, TooSlowError: see `gain`.
+        """
+        wanted = stand_in.run_on(stand_in.model, self._values, _RUN_SECONDS)
+        if why := why_different(wanted, stand_in.run_on(model, self._values, _RUN_SECONDS)):
+            raise NotCompiledError(why)
+        with ThreadPoolExecutor(_QUEUED * at_a_time) as threads:
+
+            def together(model: Model) -> _Run:
+                return lambda *call: _together(threads, lambda: stand_in.run_on(model, *call))
+
+            trial = self._compared(together(stand_in.model), together(model))
+        if why := why_slow(trial):
+            raise TooSlowError(why)
+        return trial.gain
+
+    def _compared(self, before: _Run, after: _Run) -> Trial:
         trial, began = Trial([], []), time.monotonic()
         while not self._is_over():
             if _is_enough(trial, time.monotonic() - began):
                 return trial
-            trial.tensorflow.append(self._seconds(self._graph.run))
-            trial.compiled.append(self._seconds(stand_in.run))
+            trial.before.append(self._seconds(before))
+            trial.after.append(self._seconds(after))
         raise NotCompiledError("it was unloaded")
 
-    def _seconds(self, run: Callable[[Mapping[str, Array], float | None], Any]) -> float:
+    def _seconds(self, run: _Run) -> float:
         with self._work.measuring():
             began = time.perf_counter()
             run(self._values, _RUN_SECONDS)
             return time.perf_counter() - began
 
 
+def _together(threads: ThreadPoolExecutor, run: Callable[[], Any]) -> None:
+    """Run once on each thread."""
+    for work in [threads.submit(run) for _ in range(threads._max_workers)]:
+        work.result()
+
+
 def _is_enough(trial: Trial, seconds: float) -> bool:
-    count = len(trial.compiled)
+    count = len(trial.after)
     if count < _LEAST_TRIALS or not (count >= _MOST_TRIALS or seconds >= _TRIAL_SECONDS):
         return False
     return is_clear(trial) or count >= _MOST_UNCLEAR_TRIALS or seconds >= _UNCLEAR_SECONDS

@@ -13,9 +13,9 @@ import importlib.util
 import math
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -46,12 +46,14 @@ def installed_version() -> str | None:
 class OpenVinoModel:
     """One graph for one set of shapes. `run` may be called from several threads at once.
 
-    They take turns: each run has all processors, which is faster than as many at a time as there
-    are threads.
-
     Args:
         frozen: what `tensorflow_frozen.freeze` gave.
         fetches: how many tensors it answers with.
+        for_many: whether several runs share the processors, for most runs a second. Otherwise each
+            run has all of them, and runs take turns: then one run takes least.
+
+    Attributes:
+        at_a_time: how many runs share the processors.
 
     Raises:
         NotCompiledError: see there.
@@ -60,19 +62,21 @@ class OpenVinoModel:
     least_seconds = 0.0
     """A run with less time than this cannot be stopped in time."""
 
-    def __init__(self, frozen: Any, fetches: int) -> None:
+    def __init__(self, frozen: Any, fetches: int, *, for_many: bool = False) -> None:
+        self._requests: SimpleQueue[_Request] = SimpleQueue()
+        self._for_many, self._closed = for_many, False
+        self._alarms: set[Alarm] = set()
         try:
-            self._compiled = _compile(frozen)
+            self._compiled = _compile(frozen, for_many)
             inputs = _by_number(self._compiled.inputs, FED_NAME)
             outputs = _by_number(self._compiled.outputs, FETCHED_NAME)
             self._outputs = [outputs[i] for i in range(fetches)]
             self._inputs = [(number, inputs[number]) for number in sorted(inputs)]
-            self._request: _Request | None = self._new_request()
+            self.at_a_time = int(self._compiled.get_property("NUM_STREAMS")) if for_many else 1
+            for _ in range(self.at_a_time):
+                self._requests.put(self._new_request())
         except (RuntimeError, ImportError, KeyError, OSError) as error:
             raise NotCompiledError(type(error).__name__) from error
-        self._turn = threading.Lock()
-        self._alarm: Alarm | None = None
-        self._closed = False
 
     def run(self, feeds: Sequence[Array], timeout: float | None) -> list[Array]:
         """All fetches, in their order.
@@ -87,36 +91,40 @@ class OpenVinoModel:
             RuntimeError: OpenVINO failed.
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
-        if not self._turn.acquire(timeout=-1 if timeout is None else timeout):
-            raise _too_late()
         try:
-            request, self._request = self._request or self._new_request(), None
+            request = self._requests.get(timeout=timeout)
+        except Empty:
+            raise _too_late() from None
+        try:
             self._infer(request, feeds, end)
             answer = [np.array(one) for one in request.answered]
-            self._request = request  # one that failed is not used again
+        except BaseException:
+            request = self._new_request()  # one that failed is not used again
+            raise
         finally:
-            self._turn.release()
+            self._requests.put(request)
         return answer
 
     def close(self) -> None:
         """Stop all runs."""
         self._closed = True
-        alarm = self._alarm
-        if alarm is not None:
+        for alarm in self._alarms.copy():
             ALARMS.hasten(alarm)
 
     def _new_request(self) -> _Request:
-        return _Request(self._compiled.create_infer_request(), self._inputs, self._outputs)
+        request = self._compiled.create_infer_request()
+        return _Request(request, self._inputs, self._outputs, self._for_many)
 
     def _infer(self, request: _Request, feeds: Sequence[Array], end: float) -> None:
-        alarm = self._alarm = ALARMS.set(end, request.cancel)
+        alarm = ALARMS.set(end, request.cancel)
+        self._alarms.add(alarm)
         try:
             if self._closed:
                 raise CancelledError("The graph was stopped.")
             for number, view in request.fed:
-                # Copied: what is fed may be read-only, and OpenVINO would write to what it is lent.
+                # Copied: what is fed may be read-only, and OpenVINO wants its own alignment.
                 view[...] = feeds[number]
-            request.infer(share_outputs=True)
+            request.infer()
         except RuntimeError:
             if self._closed:
                 raise CancelledError("The graph was stopped.") from None
@@ -124,7 +132,7 @@ class OpenVinoModel:
                 raise _too_late() from None
             raise
         finally:
-            self._alarm = None
+            self._alarms.discard(alarm)
             ALARMS.clear(alarm)
 
 
@@ -132,18 +140,30 @@ class _Request:
     """What OpenVINO needs for a run, and views of its memory, which are made once.
 
     Attributes:
-        infer, cancel: OpenVINO's own. `infer` works in its caller's thread and can be cancelled
-            from any other.
+        infer: runs it, in the caller's thread where `elsewhere` is false.
+        cancel: makes it end, from any other thread.
         fed: what is to be written before, by the feed's number.
         answered: what can be read afterwards.
     """
 
     def __init__(
-        self, request: Any, inputs: Iterable[tuple[int, Any]], outputs: Iterable[Any]
+        self,
+        request: Any,
+        inputs: Iterable[tuple[int, Any]],
+        outputs: Iterable[Any],
+        elsewhere: bool,
     ) -> None:
-        self.infer, self.cancel = request.infer, request.cancel
+        self._request, self.cancel = request, request.cancel
+        self.infer = self._infer_elsewhere if elsewhere else self._infer_here
         self.fed = [(number, request.get_tensor(port).data) for number, port in inputs]
         self.answered = [request.get_tensor(port).data for port in outputs]
+
+    def _infer_here(self) -> None:
+        self._request.infer(share_outputs=True)
+
+    def _infer_elsewhere(self) -> None:
+        self._request.start_async()
+        self._request.wait()
 
 
 def _too_late() -> DeadlineError:
@@ -155,7 +175,7 @@ def _import_openvino() -> Any:
     return importlib.import_module(_PACKAGE)
 
 
-def _compile(frozen: Any) -> Any:
+def _compile(frozen: Any, for_many: bool) -> Any:
     core = _import_openvino().Core()
     with tempfile.NamedTemporaryFile(suffix=".pb") as file:
         file.write(frozen.SerializeToString())
@@ -163,13 +183,13 @@ def _compile(frozen: Any) -> Any:
         model = core.read_model(file.name)
     if any(port.partial_shape.is_dynamic for op in model.get_ops() for port in op.outputs()):
         raise NotCompiledError("its shapes do not follow from those of its feeds")
-    return core.compile_model(model, "CPU", _settings())
+    return core.compile_model(model, "CPU", _settings(for_many))
 
 
-def _settings() -> Mapping[str, Any]:
+def _settings(for_many: bool) -> Mapping[str, Any]:
     return {
         "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "LATENCY",
+        "PERFORMANCE_HINT": "THROUGHPUT" if for_many else "LATENCY",
         "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
         # Several accelerators share a host, and each would take the same processors.
         "ENABLE_CPU_PINNING": False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ def any_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is faster is the machine's matter, and not that of these tests: OpenVINO always is."""
     monkeypatch.setattr(compiled_trial, "why_slow", lambda _: None)
     monkeypatch.setattr(compiled_trial, "_SMALL_SECONDS", 0.0)
-    monkeypatch.setattr(compiled_trial, "_is_enough", lambda trial, _: len(trial.compiled) > 0)
+    monkeypatch.setattr(compiled_trial, "_is_enough", lambda trial, _: len(trial.after) > 0)
 
 
 def images(count: int = 1, size: int = 24, seed: int = 0) -> dict[str, Any]:
@@ -239,7 +240,7 @@ def test_a_slow_one_is_tried_again(network: Path, monkeypatch: pytest.MonkeyPatc
 def slow(tmp_path: Path) -> Iterator[CompilingGraph]:
     """A compiled network and a feed that keep the processors busy for long."""
     graph = open_compiling(save_network(tmp_path / "model"))
-    compiled(graph, images(24, 96))
+    compiled(graph, images(8, 96))
     yield graph
     graph.close()
 
@@ -247,8 +248,8 @@ def slow(tmp_path: Path) -> Iterator[CompilingGraph]:
 def test_a_deadline_stops_a_compiled_run(slow: CompilingGraph) -> None:
     """And the next run is answered."""
     with pytest.raises(DeadlineError):
-        slow.run(images(24, 96), 0.02)
-    assert slow.run(images(24, 96), 60)["scores"].shape == (24, 10)
+        slow.run(images(8, 96), 0.02)
+    assert slow.run(images(8, 96), 60)["scores"].shape == (8, 10)
     assert slow.executed_by.startswith("openvino ")
 
 
@@ -259,13 +260,13 @@ def test_closing_stops_a_compiled_run(slow: CompilingGraph) -> None:
 
     def run() -> None:
         try:
-            slow.run(images(24, 96), 60)
+            slow.run(images(8, 96), 60)
         except CancelledError as error:
             caught.append(error)
 
     thread = threading.Thread(target=run)
     thread.start()
-    while not ready.model._alarm:
+    while not ready.model._alarms:
         assert thread.is_alive()
     slow.close()
     thread.join(60)
@@ -314,10 +315,38 @@ def test_a_graph_may_be_kept_from_it(network: Path) -> None:
 def test_a_deadline_holds_for_those_who_wait_for_another_run(slow: CompilingGraph) -> None:
     """Runs of one graph take turns; whose time is over while it waits is not run."""
     ((_, ready),) = slow._ready.items()
-    thread = threading.Thread(target=slow.run, args=(images(24, 96), 60))
-    with ready.model._turn:
-        thread.start()
-        with pytest.raises(DeadlineError):
-            slow.run(images(24, 96), 0.02)
+    thread = threading.Thread(target=slow.run, args=(images(8, 96), 60))
+    request = ready.model._requests.get()
+    thread.start()
+    with pytest.raises(DeadlineError):
+        slow.run(images(8, 96), 0.02)
+    ready.model._requests.put(request)
     thread.join(60)
     assert slow.executed_by.startswith("openvino ")
+
+
+def test_calls_in_company_get_a_model_for_many(
+    network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that is alone goes on being answered by the other, and both can be closed."""
+    monkeypatch.setattr(compiled_graph, "MANY", 4)
+    graph, reference = open_compiling(network), load(network)
+    compiled(graph, images())
+    ((_, ready),) = graph._ready.items()
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+
+        def is_there() -> bool:
+            answers = threads.map(lambda seed: graph.run(images(seed=seed), 60), range(8))
+            for seed, answer in enumerate(answers):
+                assert_close(answer, reference.run(images(seed=seed), None))
+            return ready.model_for_many is not None
+
+        eventually(is_there, 60)
+    alone = threading.Event()
+    monkeypatch.setattr(ready.model, "run", lambda *_: alone.set() or [np.zeros((1, 10)), [0]])
+    graph.run(images(), 60)
+    assert alone.is_set()
+    monkeypatch.undo()
+    graph.close()
+    with pytest.raises(CancelledError):
+        ready.run(images(), 60)
