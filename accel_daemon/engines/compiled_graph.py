@@ -12,25 +12,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
+from contextlib import AbstractContextManager
 
 import numpy as np
 
 from accel_daemon.engines.compiled_stand_in import (
     StandIn,
-    compiled,
     compiled_for_many,
     prepared,
 )
 from accel_daemon.engines.compiled_trial import TooSlowError, Trials
 from accel_daemon.engines.compiled_work import Work
-from accel_daemon.engines.engine import Cost, Graph, TensorSpec, Weights
-from accel_daemon.engines.openvino_model import NotCompiledError, installed_version
-from accel_daemon.engines.tensorflow import TensorFlowEngine, TensorFlowGraph
+from accel_daemon.engines.engine import Cost, TensorSpec
+from accel_daemon.engines.openvino_model import NotCompiledError
+from accel_daemon.engines.tensorflow import TensorFlowGraph
 from accel_daemon.engines.tensorflow_frozen import NotFrozenError
 from accel_protocol.errors import AcceleratorError
-from accel_protocol.manifest import Manifest
 from accel_protocol.tensors import Array
 
 MANY = 64
@@ -43,47 +40,18 @@ _MOST_COUNTED = 64
 _log = logging.getLogger(__name__)
 
 _Shapes = tuple[tuple[str, tuple[int, ...]], ...]
-_Watched = Callable[[bytes], AbstractContextManager[None]]
 _Work = Callable[[Trials, Mapping[str, Array], _Shapes], None]
-_Maker = Callable[[TensorFlowGraph, Mapping[str, Array]], StandIn]
-
-
-class CompilingEngine:
-    """TensorFlow, with what can answer in its place behind it: OpenVINO, where it is installed.
-
-    Args:
-        engine: admits, loads, and answers first.
-        watched: where a graph is at work while it is compiled, by its id.
-        uncompiled: ids of graphs that are left to TensorFlow.
-    """
-
-    def __init__(
-        self,
-        engine: TensorFlowEngine,
-        watched: _Watched = lambda _: nullcontext(),
-        uncompiled: frozenset[bytes] = frozenset(),
-    ) -> None:
-        self._engine, self._watched, self._uncompiled = engine, watched, uncompiled
-        self.version = ", ".join(filter(None, (engine.version, installed_version())))
-        self._makers = [prepared, *([compiled] if installed_version() else [])]
-        self._work = Work()
-
-    def weigh(self, folder: Path, manifest_: Manifest) -> Weights:
-        """See `Engine.weigh`."""
-        return self._engine.weigh(folder, manifest_)
-
-    def load(self, folder: Path, manifest_: Manifest) -> Graph:
-        """See `Engine.load`."""
-        graph = self._engine.load(folder, manifest_)
-        graph_id = manifest_.graph_id()
-        if graph_id in self._uncompiled or not graph.is_freezable():
-            return graph
-        graph.keep_reads()
-        return CompilingGraph(graph, self._work, lambda: self._watched(graph_id), self._makers)
+Maker = Callable[[TensorFlowGraph, Mapping[str, Array]], StandIn]
 
 
 class CompilingGraph:
     """One graph, answered by TensorFlow or compiled, and nobody has to know by which.
+
+    Args:
+        graph: TensorFlow's; repeatable, and with its reads kept where there are makers.
+        work: whose turn it is.
+        watched: where the graph is at work while it is compiled.
+        makers: of what may answer in TensorFlow's place.
 
     Attributes:
         why: why it is not compiled; None before that is known, and where it is.
@@ -96,7 +64,7 @@ class CompilingGraph:
         graph: TensorFlowGraph,
         work: Work,
         watched: Callable[[], AbstractContextManager[None]],
-        makers: Sequence[_Maker],
+        makers: Sequence[Maker],
     ) -> None:
         self._graph, self._work, self._watched = graph, work, watched
         self._makers = list(makers)
@@ -105,6 +73,8 @@ class CompilingGraph:
         self.why: str | None = None
         self._ready: dict[_Shapes, StandIn] = {}
         self._calls: dict[_Shapes, int] = {}
+        self._begun: set[_Shapes] = set()
+        self._settled: set[_Shapes] = set()
         self._lock = threading.Lock()
         self._closed = self._has_failed = False
 
@@ -122,26 +92,34 @@ class CompilingGraph:
         began = time.monotonic()
         self._work.begin(timeout)
         try:
-            values = self._graph.convert(feeds)
-            shapes = _shapes(values)
-            ready = self._ready.get(shapes)
-            timeout = _left(timeout, began)
-            if ready is not None and (timeout is None or timeout >= ready.model.least_seconds):
-                try:
-                    if ready.in_company >= MANY and self._wants_many(ready):
-                        self._start(self._compile_for_many, values, shapes)
-                    return ready.run(values, timeout)
-                except AcceleratorError:
-                    raise
-                except Exception as error:
-                    self._give_up(f"it failed: {type(error).__name__}")
-                    timeout = _left(timeout, began)
-            answer = self._graph.run(values, timeout)
+            return self.run_now(feeds, _left(timeout, began))
         finally:
             self._work.end()
+
+    def run_now(self, feeds: Mapping[str, Array], timeout: float | None) -> dict[str, Array]:
+        """The same for who measures, and has not to wait for that."""
+        began = time.monotonic()
+        values = self._graph.convert(feeds)
+        shapes = _shapes(values)
+        ready = self._ready.get(shapes)
+        if ready is not None and (timeout is None or timeout >= ready.model.least_seconds):
+            try:
+                if ready.in_company >= MANY and self._wants_many(ready):
+                    self._start(self._compile_for_many, values, shapes)
+                return ready.run(values, timeout)
+            except AcceleratorError:
+                raise
+            except Exception as error:
+                self._give_up(f"it failed: {type(error).__name__}")
+        answer = self._graph.run(values, _left(timeout, began))
         if ready is None and self._wants(shapes):
             self._start(self._compile, values, shapes)
         return answer
+
+    def is_settled(self, feeds: Mapping[str, Array]) -> bool:
+        """Whether what answers calls with feeds of these shapes is not going to change soon."""
+        shapes = _shapes(feeds)
+        return self._is_over() or shapes not in self._begun or shapes in self._settled
 
     def cost(self, shapes: Mapping[str, tuple[int, ...] | None]) -> Cost | None:
         """See `Graph.cost`."""
@@ -159,14 +137,18 @@ class CompilingGraph:
 
     def _wants(self, shapes: _Shapes) -> bool:
         """Whether to compile for a call with these shapes, which TensorFlow has answered."""
-        if self.why is not None or self._closed or len(shapes) != len(self.feeds):
+        if self._is_over() or not self._makers or len(shapes) != len(self.feeds):
             return False
         with self._lock:
             if shapes not in self._calls and len(self._calls) >= _MOST_COUNTED:
                 return False
             self._calls[shapes] = self._calls.get(shapes, 0) + 1
-            begun = sum(1 for calls in self._calls.values() if calls >= _TRIED_AT[0])
-            return self._calls[shapes] in _TRIED_AT and begun <= MOST_SHAPES
+            if self._calls[shapes] not in _TRIED_AT:
+                return False
+            if shapes not in self._begun and len(self._begun) >= MOST_SHAPES:
+                return False
+            self._begun.add(shapes)
+            return True
 
     def _wants_many(self, ready: StandIn) -> bool:
         """Whether to compile once more for several calls at a time; true once."""
@@ -195,8 +177,11 @@ class CompilingGraph:
         """Make what could answer for one set of shapes and try it."""
         if shapes in self._ready:  # calls went on while it was compiled
             return
-        for make in list(self._makers):
-            self._try(make, trials, values, shapes)
+        try:
+            for make in list(self._makers):
+                self._try(make, trials, values, shapes)
+        finally:
+            self._settled.add(shapes)
 
     def _compile_for_many(
         self, trials: Trials, values: Mapping[str, Array], shapes: _Shapes
@@ -224,7 +209,7 @@ class CompilingGraph:
         return self._closed or self.why is not None
 
     def _try(
-        self, make: _Maker, trials: Trials, values: Mapping[str, Array], shapes: _Shapes
+        self, make: Maker, trials: Trials, values: Mapping[str, Array], shapes: _Shapes
     ) -> None:
         if self._is_over():
             return

@@ -59,8 +59,8 @@ class Trials:
             NotCompiledError: it answers something else, or the trial is over.
             TooSlowError: it is not fast enough.
         """
-        noise = {alias: _noise(value) for alias, value in self._values.items()}
-        for fed in (self._values, noise):
+        other = {alias: noise(value) for alias, value in self._values.items()}
+        for fed in (self._values, other):
             wanted, got = self._graph.run(fed, _RUN_SECONDS), stand_in.run(fed, _RUN_SECONDS)
             if why := why_different(wanted, got):
                 raise NotCompiledError(why)
@@ -89,19 +89,35 @@ class Trials:
         return trial.gain
 
     def _compared(self, before: _Run, after: _Run) -> Trial:
-        trial, began = Trial([], []), time.monotonic()
-        while not self._is_over():
-            if _is_enough(trial, time.monotonic() - began):
-                return trial
-            trial.before.append(self._seconds(before))
-            trial.after.append(self._seconds(after))
-        raise NotCompiledError("it was unloaded")
+        return compared(lambda: self._seconds(before), lambda: self._seconds(after), self._is_over)
 
     def _seconds(self, run: _Run) -> float:
         with self._work.measuring():
             began = time.perf_counter()
             run(self._values, _RUN_SECONDS)
             return time.perf_counter() - began
+
+
+def compared(
+    before: Callable[[], float], after: Callable[[], float], is_over: Callable[[], bool]
+) -> Trial:
+    """Run both in turns, as often as it takes to tell which is faster.
+
+    Args:
+        before: runs once as things are, and says how many seconds it took.
+        after: the same as they could be.
+        is_over: whether nobody wants to know any more.
+
+    Raises:
+        NotCompiledError: nobody does.
+    """
+    trial, began = Trial([], []), time.monotonic()
+    while not is_over():
+        if _is_enough(trial, time.monotonic() - began):
+            return trial
+        trial.before.append(before())
+        trial.after.append(after())
+    raise NotCompiledError("it was unloaded")
 
 
 def _together(threads: ThreadPoolExecutor, run: Callable[[], Any]) -> None:
@@ -117,11 +133,13 @@ def _is_enough(trial: Trial, seconds: float) -> bool:
     return is_clear(trial) or count >= _MOST_UNCLEAR_TRIALS or seconds >= _UNCLEAR_SECONDS
 
 
-def _noise(value: Array) -> Array:
+def noise(value: Array, seed: int = 0) -> Array:
     """Other values of the same shape: as different from each other as those that were fed."""
-    chance = np.random.default_rng(0)
-    if value.dtype.kind != "f":
+    chance = np.random.default_rng(seed)
+    if value.dtype == np.uint8:
         return chance.integers(0, 256, value.shape, value.dtype)
+    if value.dtype.kind != "f":  # numbers may have to be places in a table
+        return chance.permutation(value.ravel()).reshape(value.shape)
     finite = value[np.isfinite(value)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     return chance.uniform(low, high + 1.0, value.shape).astype(value.dtype)

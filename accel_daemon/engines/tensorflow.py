@@ -18,6 +18,7 @@ from tensorflow.python.client import pywrap_tf_session as tf_session
 
 from accel_daemon.engines import (
     compiled_rules,
+    tensorflow_batch,
     tensorflow_cost,
     tensorflow_flat,
     tensorflow_frozen,
@@ -237,6 +238,12 @@ class TensorFlowGraph:
             NotFrozenError: there is none.
         """
         return tensorflow_frozen.freeze(self._session, self._reads, feeds, fetches)
+
+    def why_not_batched(self) -> str | None:
+        """Why calls cannot be answered together; None where they can."""
+        return tensorflow_batch.why_not_batched(
+            self._definition, self.feeds.values(), self.fetches.values()
+        )
 
     def prepared(self, feeds: Sequence[str], fetches: Sequence[str]) -> PreparedModel:
         """The graph as a callable for these tensors, by their names; see there."""

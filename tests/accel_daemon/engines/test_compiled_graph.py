@@ -14,8 +14,9 @@ import pytest
 import tensorflow as tf
 
 from accel_daemon.engines import compiled_graph, compiled_trial, openvino_model
-from accel_daemon.engines.compiled_graph import CompilingEngine, CompilingGraph
-from accel_daemon.engines.engine import Graph, compiling
+from accel_daemon.engines.compiled_engine import CompilingEngine
+from accel_daemon.engines.compiled_graph import CompilingGraph
+from accel_daemon.engines.engine import Graph
 from accel_protocol.errors import CancelledError, DeadlineError
 from accel_protocol.manifest import FROZEN_GRAPH, SAVED_MODEL, BundleFile, Manifest, Selection
 from tests.accel_daemon.engines.compiled_models import save_network
@@ -49,7 +50,7 @@ def images(count: int = 1, size: int = 24, seed: int = 0) -> dict[str, Any]:
 
 def open_compiling(folder: Path, manifest: Manifest = MANIFEST, **options: Any) -> CompilingGraph:
     """A graph that may be compiled."""
-    graph = compiling(ENGINE, lambda _: contextlib.nullcontext(), **options).load(folder, manifest)
+    graph = CompilingEngine(ENGINE, batches=False, **options).load(folder, manifest)
     assert isinstance(graph, CompilingGraph)
     return graph
 
@@ -159,9 +160,9 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_what_could_differ_stays_with_tensorflow(others: Path, key: str) -> None:
     """It is left alone, or given up with a reason."""
-    engine = CompilingEngine(ENGINE)
+    engine = CompilingEngine(ENGINE, batches=False)
     graph = engine.load(others, Manifest(SAVED_MODEL, (), Selection(signature=key)))
-    if isinstance(graph, CompilingGraph):
+    if isinstance(graph, CompilingGraph) and graph._makers:
         call_twice(graph, {"x": np.ones(2, np.float32)})
         eventually(lambda: graph.why is not None, 60)
     assert graph.executed_by.startswith(OTHER)
@@ -293,7 +294,7 @@ def test_unloading_while_it_is_compiled(network: Path) -> None:
         go_on.wait(60)
         yield
 
-    graph = CompilingEngine(ENGINE, watched).load(network, MANIFEST)
+    graph = CompilingEngine(ENGINE, watched, batches=False).load(network, MANIFEST)
     assert isinstance(graph, CompilingGraph)
     call_twice(graph, images())
     assert inside.wait(60)

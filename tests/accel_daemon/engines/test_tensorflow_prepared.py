@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from accel_daemon.engines import compiled_graph, compiled_trial
+from accel_daemon.engines import compiled_engine, compiled_trial
 from accel_daemon.engines.compiled_graph import CompilingGraph
 from accel_daemon.engines.engine import compiling
 from accel_daemon.engines.tensorflow_prepared import PreparedModel
@@ -28,13 +28,13 @@ PREPARED = f"{ENGINE.version} prepared"
 @pytest.fixture(autouse=True)
 def no_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     """And any speed will do: what is faster is the machine's matter."""
-    monkeypatch.setattr(compiled_graph, "installed_version", lambda: None)
+    monkeypatch.setattr(compiled_engine, "installed_version", lambda: None)
     monkeypatch.setattr(compiled_trial, "why_slow", lambda _: None)
 
 
 def open_graph(folder: Path) -> CompilingGraph:
     """A graph that may be prepared."""
-    engine = compiling(ENGINE, lambda _: contextlib.nullcontext())
+    engine = compiling(ENGINE, lambda _: contextlib.nullcontext(), batches=False)
     assert engine.version == ENGINE.version
     graph = engine.load(folder, Manifest(SAVED_MODEL, (), Selection(signature="serving_default")))
     assert isinstance(graph, CompilingGraph)
