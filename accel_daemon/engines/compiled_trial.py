@@ -115,8 +115,13 @@ def compared(
     while not is_over():
         if _is_enough(trial, time.monotonic() - began):
             return trial
-        trial.before.append(before())
-        trial.after.append(after())
+        for run, seconds, work in (
+            (before, trial.before, trial.work_before),
+            (after, trial.after, trial.work_after),
+        ):
+            worked = time.process_time()
+            seconds.append(run())
+            work.append(time.process_time() - worked)
     raise NotCompiledError("it was unloaded")
 
 
