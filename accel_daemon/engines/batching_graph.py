@@ -85,7 +85,8 @@ class BatchingGraph:
         """Find the sizes of batches that pay; on a thread of its own."""
         why = None
         try:
-            self.why = why = self._why_not()
+            with self._watched():
+                self.why = why = self._why_not()
             if why is None:
                 lane.sizes = tuple(size for size in SIZES if self._pays(row, size))
                 why = None if lane.sizes else "it takes no less time"

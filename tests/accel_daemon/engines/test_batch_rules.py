@@ -24,7 +24,9 @@ Build = Callable[..., Any]
 def judged(build: Build, count: int = 1, dtype: Any = tf.float32) -> str | None:
     """The verdict on a function of `count` placeholders of shape [None, 4]."""
     graph, feeds, fetch = made(build, count, dtype)
-    return why_not_batched(graph.as_graph_def(), map(spec, feeds), [spec(fetch)])
+    # As if its first size were not known: what it is made of has to tell.
+    wanted = TensorSpec(fetch.name, fetch.name, fetch.dtype.as_datatype_enum, (-1, _SIZE))
+    return why_not_batched(graph.as_graph_def(), map(spec, feeds), [wanted])
 
 
 def made(build: Build, count: int = 1, dtype: Any = tf.float32) -> tuple[Any, list[Any], Any]:
@@ -157,7 +159,8 @@ MIXING: dict[str, Build] = {
     "all": lambda x: x / tf.reduce_sum(x),
     "axis of the run": between_rows,
     "training": lambda x: tf.reshape(normalized(x, is_training=True), [-1, 4]),
-    "transpose": lambda x: tf.transpose(x) @ x,
+    "transpose": tf.transpose,
+    "products of columns": lambda x: tf.transpose(x) @ x,
     "square": lambda x: tf.matmul(x, x, transpose_b=True),
     "other rows": lambda x: tf.reshape(x, [-1, 8]),
     "one row": lambda x: tf.reshape(x, [1, -1]),
