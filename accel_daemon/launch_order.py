@@ -45,6 +45,7 @@ class LaunchOrder:
             process is ended.
         quarantined: graphs of the tenant that are not tried again, and why, by hexadecimal id.
         compiled: whether graphs are compiled where a compiling engine is installed.
+        batched: whether calls of a graph may be answered together.
         uncompiled: graphs of the tenant that are not compiled, because they were at work when a
             process came down, by hexadecimal id.
         clock_anchor: of the supervisor's `Clock`, so that both agree on how old a ticket is.
@@ -72,6 +73,7 @@ class LaunchOrder:
     run_seconds: float = 600.0
     quarantined: dict[str, str] = field(default_factory=dict)
     compiled: bool = False
+    batched: bool = False
     uncompiled: list[str] = field(default_factory=list)
     clock_anchor: float | None = None
     memory_bytes: int | None = None

@@ -106,18 +106,24 @@ async def serve(
 
 
 def open_ordered_engine(order: LaunchOrder, limits: Limits, vigil: Vigil) -> Engine:
-    """The engine, with a compiling one behind it where that is wanted and installed.
+    """The engine, with what makes it faster behind it where that is wanted.
 
-    On an emulated type everything takes what TensorFlow takes, so nothing is compiled there.
+    On an emulated type everything takes what TensorFlow takes, so nothing is there.
 
     Raises:
         ConfigurationError: see `open_engine`.
     """
     engine = open_engine(order.engine, limits, order.allowed_ops)
-    if not order.compiled or emulation_of(order.accelerator_type) is not None:
+    if emulation_of(order.accelerator_type) is not None:
         return engine
     uncompiled = frozenset(bytes.fromhex(one) for one in order.uncompiled)
-    return compiling(engine, lambda graph_id: vigil.compilation(graph_id).at_work(), uncompiled)
+    return compiling(
+        engine,
+        lambda graph_id: vigil.compilation(graph_id).at_work(),
+        uncompiled,
+        compiles=order.compiled,
+        batches=order.batched,
+    )
 
 
 def leave_keras_out() -> None:

@@ -126,11 +126,13 @@ def cli() -> None:
     "--accelerator",
     "accelerators",
     multiple=True,
-    metavar="TYPE[,engine=E][,python=PATH][,pace=on][,memory=SIZE][,compile=off][,lanes=off]",
+    metavar="TYPE[,engine=E][,python=PATH][,pace=on][,memory=SIZE]"
+    "[,compile=off][,batching=off][,lanes=off]",
     help=f"An accelerator to offer; may be repeated. TYPE is one of {', '.join(TYPES)}. "
     "With pace=on its runs take as long as the type's published throughput would have them. "
     "memory=SIZE, as 4GiB, bounds what one of type host may take. compile=off leaves its graphs to "
-    "TensorFlow where OpenVINO is installed; lanes=off lets clients call by gRPC only. "
+    "TensorFlow as they are, batching=off never answers several calls of a graph together, and "
+    "lanes=off lets clients call by gRPC only. "
     "Default: one of type host.",
 )
 @click.option(

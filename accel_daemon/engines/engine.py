@@ -152,17 +152,23 @@ def compiling(
     engine: Engine,
     watched: Callable[[bytes], AbstractContextManager[None]],
     uncompiled: frozenset[bytes] = frozenset(),
+    *,
+    compiles: bool = True,
+    batches: bool = True,
 ) -> Engine:
-    """The engine with a compiling one behind it; itself where none is installed for it.
+    """The engine with a compiling one behind it; itself where there is none for it.
 
     Args:
         engine: what `open_engine` gave.
         watched: where a graph is at work while it is compiled, by its id.
         uncompiled: ids of graphs that are never compiled.
+        compiles: whether graphs are compiled, and small ones prepared.
+        batches: whether calls are answered together.
     """
-    compiler = importlib.import_module("accel_daemon.engines.openvino_model")
-    if not engine.version.startswith("tensorflow ") or compiler.installed_version() is None:
+    if not engine.version.startswith("tensorflow ") or not (compiles or batches):
         return engine
-    module = importlib.import_module("accel_daemon.engines.compiled_graph")
-    behind: Engine = module.CompilingEngine(engine, watched, uncompiled)
+    module = importlib.import_module("accel_daemon.engines.compiled_engine")
+    behind: Engine = module.CompilingEngine(
+        engine, watched, uncompiled, compiles=compiles, batches=batches
+    )
     return behind

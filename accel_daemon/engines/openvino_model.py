@@ -6,20 +6,21 @@ converter would tell its maker who uses it.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import math
 import os
 import tempfile
-import threading
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
 
+from accel_daemon.engines.alarms import ALARMS, Alarm
 from accel_daemon.engines.tensorflow_frozen import FED_NAME, FETCHED_NAME
 from accel_protocol.errors import CancelledError, DeadlineError
 from accel_protocol.tensors import Array
@@ -48,30 +49,40 @@ class OpenVinoModel:
     Args:
         frozen: what `tensorflow_frozen.freeze` gave.
         fetches: how many tensors it answers with.
+        for_many: whether several runs share the processors, for most runs a second. Otherwise each
+            run has all of them, and runs take turns: then one run takes least.
+
+    Attributes:
+        at_a_time: how many runs share the processors.
 
     Raises:
         NotCompiledError: see there.
     """
 
-    def __init__(self, frozen: Any, fetches: int) -> None:
+    least_seconds = 0.0
+    """A run with less time than this cannot be stopped in time."""
+
+    def __init__(self, frozen: Any, fetches: int, *, for_many: bool = False) -> None:
+        self._requests: SimpleQueue[_Request] = SimpleQueue()
+        self._for_many, self._closed = for_many, False
+        self._alarms: set[Alarm] = set()
         try:
-            self._compiled = _compile(frozen)
-            self._inputs = _by_number(self._compiled.inputs, FED_NAME)
-            self._outputs = [
-                _by_number(self._compiled.outputs, FETCHED_NAME)[i] for i in range(fetches)
-            ]
+            self._compiled = _compile(frozen, for_many)
+            inputs = _by_number(self._compiled.inputs, FED_NAME)
+            outputs = _by_number(self._compiled.outputs, FETCHED_NAME)
+            self._outputs = [outputs[i] for i in range(fetches)]
+            self._inputs = [(number, inputs[number]) for number in sorted(inputs)]
+            self.at_a_time = int(self._compiled.get_property("NUM_STREAMS")) if for_many else 1
+            for _ in range(self.at_a_time):
+                self._requests.put(self._new_request())
         except (RuntimeError, ImportError, KeyError, OSError) as error:
             raise NotCompiledError(type(error).__name__) from error
-        self._idle: deque[Any] = deque()
-        self._running: set[Any] = set()
-        self._lock = threading.Lock()
-        self._closed = False
 
-    def run(self, feeds: Mapping[int, Array], timeout: float | None) -> list[Array]:
+    def run(self, feeds: Sequence[Array], timeout: float | None) -> list[Array]:
         """All fetches, in their order.
 
         Args:
-            feeds: by number.
+            feeds: in the order of their numbers.
             timeout: seconds until it is stopped, None for no bound.
 
         Raises:
@@ -79,59 +90,84 @@ class OpenVinoModel:
             CancelledError: it was closed.
             RuntimeError: OpenVINO failed.
         """
-        with self._request() as request:
-            for number, port in self._inputs.items():
-                # Copied: what is fed may be read-only, and gone before a cancelled run has ended.
-                request.get_tensor(port).data[...] = feeds[number]
-            request.start_async()
-            self._wait(request, timeout)
-            return [np.array(request.get_tensor(one).data) for one in self._outputs]
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        try:
+            request = self._requests.get(timeout=timeout)
+        except Empty:
+            raise _too_late() from None
+        try:
+            self._infer(request, feeds, end)
+            answer = [np.array(one) for one in request.answered]
+        except BaseException:
+            request = self._new_request()  # one that failed is not used again
+            raise
+        finally:
+            self._requests.put(request)
+        return answer
 
     def close(self) -> None:
         """Stop all runs."""
-        with self._lock:
-            self._closed = True
-            running = list(self._running)
-            self._idle.clear()
-        for request in running:
-            request.cancel()
+        self._closed = True
+        for alarm in self._alarms.copy():
+            ALARMS.hasten(alarm)
 
-    @contextlib.contextmanager
-    def _request(self) -> Iterator[Any]:
-        """A request of its own; kept for the next run when it ends well."""
-        with self._lock:
+    def _new_request(self) -> _Request:
+        request = self._compiled.create_infer_request()
+        return _Request(request, self._inputs, self._outputs, self._for_many)
+
+    def _infer(self, request: _Request, feeds: Sequence[Array], end: float) -> None:
+        alarm = ALARMS.set(end, request.cancel)
+        self._alarms.add(alarm)
+        try:
             if self._closed:
                 raise CancelledError("The graph was stopped.")
-            request = self._idle.pop() if self._idle else None
-        request = request or self._compiled.create_infer_request()
-        with self._lock:
-            self._running.add(request)
-        try:
-            yield request
-        except BaseException:
-            with self._lock:
-                self._running.discard(request)
-            raise
-        with self._lock:
-            self._running.discard(request)
-            if not self._closed:
-                self._idle.append(request)
-
-    def _wait(self, request: Any, timeout: float | None) -> None:
-        try:
-            if self._closed:  # between being counted and being started nobody could cancel it
-                request.cancel()
-            if timeout is None:
-                request.wait()
-            elif not request.wait_for(max(1, int(timeout * 1000))):
-                request.cancel()
-                with contextlib.suppress(RuntimeError):
-                    request.wait()
-                raise DeadlineError("The graph was stopped: the call's time ran out.")
+            for number, view in request.fed:
+                # Copied: what is fed may be read-only, and OpenVINO wants its own alignment.
+                view[...] = feeds[number]
+            request.infer()
         except RuntimeError:
             if self._closed:
                 raise CancelledError("The graph was stopped.") from None
+            if time.monotonic() >= end:
+                raise _too_late() from None
             raise
+        finally:
+            self._alarms.discard(alarm)
+            ALARMS.clear(alarm)
+
+
+class _Request:
+    """What OpenVINO needs for a run, and views of its memory, which are made once.
+
+    Attributes:
+        infer: runs it, in the caller's thread where `elsewhere` is false.
+        cancel: makes it end, from any other thread.
+        fed: what is to be written before, by the feed's number.
+        answered: what can be read afterwards.
+    """
+
+    def __init__(
+        self,
+        request: Any,
+        inputs: Iterable[tuple[int, Any]],
+        outputs: Iterable[Any],
+        elsewhere: bool,
+    ) -> None:
+        self._request, self.cancel = request, request.cancel
+        self.infer = self._infer_elsewhere if elsewhere else self._infer_here
+        self.fed = [(number, request.get_tensor(port).data) for number, port in inputs]
+        self.answered = [request.get_tensor(port).data for port in outputs]
+
+    def _infer_here(self) -> None:
+        self._request.infer(share_outputs=True)
+
+    def _infer_elsewhere(self) -> None:
+        self._request.start_async()
+        self._request.wait()
+
+
+def _too_late() -> DeadlineError:
+    return DeadlineError("The graph was stopped: the call's time ran out.")
 
 
 def _import_openvino() -> Any:
@@ -139,7 +175,7 @@ def _import_openvino() -> Any:
     return importlib.import_module(_PACKAGE)
 
 
-def _compile(frozen: Any) -> Any:
+def _compile(frozen: Any, for_many: bool) -> Any:
     core = _import_openvino().Core()
     with tempfile.NamedTemporaryFile(suffix=".pb") as file:
         file.write(frozen.SerializeToString())
@@ -147,13 +183,13 @@ def _compile(frozen: Any) -> Any:
         model = core.read_model(file.name)
     if any(port.partial_shape.is_dynamic for op in model.get_ops() for port in op.outputs()):
         raise NotCompiledError("its shapes do not follow from those of its feeds")
-    return core.compile_model(model, "CPU", _settings())
+    return core.compile_model(model, "CPU", _settings(for_many))
 
 
-def _settings() -> Mapping[str, Any]:
+def _settings(for_many: bool) -> Mapping[str, Any]:
     return {
         "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "LATENCY",
+        "PERFORMANCE_HINT": "THROUGHPUT" if for_many else "LATENCY",
         "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
         # Several accelerators share a host, and each would take the same processors.
         "ENABLE_CPU_PINNING": False,

@@ -18,6 +18,7 @@ from tensorflow.python.client import pywrap_tf_session as tf_session
 
 from accel_daemon.engines import (
     compiled_rules,
+    tensorflow_batch,
     tensorflow_cost,
     tensorflow_flat,
     tensorflow_frozen,
@@ -31,6 +32,7 @@ from accel_daemon.engines.engine import Cost, TensorSpec, Weights
 from accel_daemon.engines.tensorflow_admission import Policy
 from accel_daemon.engines.tensorflow_flat import Fed
 from accel_daemon.engines.tensorflow_import import admitted_part, import_part
+from accel_daemon.engines.tensorflow_prepared import PreparedModel
 from accel_protocol import dtypes, manifest
 from accel_protocol.errors import (
     AcceleratorError,
@@ -236,6 +238,16 @@ class TensorFlowGraph:
             NotFrozenError: there is none.
         """
         return tensorflow_frozen.freeze(self._session, self._reads, feeds, fetches)
+
+    def why_not_batched(self) -> str | None:
+        """Why calls cannot be answered together; None where they can."""
+        return tensorflow_batch.why_not_batched(
+            self._definition, self.feeds.values(), self.fetches.values()
+        )
+
+    def prepared(self, feeds: Sequence[str], fetches: Sequence[str]) -> PreparedModel:
+        """The graph as a callable for these tensors, by their names; see there."""
+        return PreparedModel(self._session, feeds, fetches)
 
     def _fed(self, alias: str) -> TensorSpec:
         if alias not in self.feeds:

@@ -446,6 +446,7 @@ class AcceleratorProcess:
             memory_bytes=place.spec.memory_bytes,
             quarantined=self.quarantined(),
             compiled=place.spec.compiled,
+            batched=place.spec.batched,
             uncompiled=self.strikes.suspected(self.tenancy.principal, self._clock()),
             clock_anchor=self._trust.clock.anchor,
             lane_port=place.lane_port if place.spec.lanes else None,

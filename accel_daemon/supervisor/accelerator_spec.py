@@ -16,10 +16,9 @@ from accel_protocol.errors import ConfigurationError
 
 ENGINES = ("tensorflow", "onnx", "mxnet")
 DEFAULT_ENGINE = "tensorflow"
-_OPTIONS = ("engine", "python", "pace", "memory", "compile", "lanes")
+_OPTIONS = ("engine", "python", "pace", "memory", "compile", "batching", "lanes")
 _PACES = ("on", "off")
-_COMPILES = ("auto", "off")
-_LANES = ("auto", "off")
+_CHOICES = ("auto", "off")  # of what an accelerator does to be faster
 _SIZE = re.compile(r"([0-9]{1,9})(MiB|GiB)", re.ASCII)
 _UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
 _LEAST_MEMORY = (
@@ -40,6 +39,7 @@ class AcceleratorSpec:
         load_seconds, run_seconds: how long loading a graph, or one run, may take.
         memory_bytes: what its process may take for itself; None for what the machine has.
         compiled: whether graphs are compiled where a compiling engine is installed.
+        batched: whether calls of a graph may be answered together.
         lanes: whether clients may run without gRPC.
     """
 
@@ -52,6 +52,7 @@ class AcceleratorSpec:
     run_seconds: float = 600.0
     memory_bytes: int | None = None
     compiled: bool = True
+    batched: bool = True
     lanes: bool = True
 
 
@@ -75,7 +76,9 @@ def parse_accelerator(text: str) -> AcceleratorSpec:
     if "memory" in chosen:
         spec = replace(spec, memory_bytes=_read_memory(chosen["memory"], accelerator_type))
     if "compile" in chosen:
-        spec = replace(spec, compiled=_read_compile(chosen["compile"], accelerator_type))
+        spec = replace(spec, compiled=_read_choice("compile", chosen, accelerator_type))
+    if "batching" in chosen:
+        spec = replace(spec, batched=_read_choice("batching", chosen, accelerator_type))
     if "lanes" in chosen:
         spec = replace(spec, lanes=_read_lanes(chosen["lanes"]))
     return spec
@@ -88,7 +91,10 @@ def _read_options(options: list[str]) -> Mapping[str, str]:
         if name not in _OPTIONS or not equals or not value:
             raise _invalid(
                 f"{option[:40]!r} is no option of an accelerator",
-                ("engine=E", "python=PATH", "pace=on", "memory=SIZE", "compile=off", "lanes=off"),
+                (
+                    *("engine=E", "python=PATH", "pace=on", "memory=SIZE"),
+                    *("compile=off", "batching=off", "lanes=off"),
+                ),
             )
         if name in chosen:
             raise _invalid(f"The option {name} is given twice", _OPTIONS)
@@ -127,20 +133,21 @@ def _read_memory(text: str, accelerator_type: str) -> int:
     return count
 
 
-def _read_compile(choice: str, accelerator_type: str) -> bool:
-    if choice not in _COMPILES:
-        raise _invalid(f"There is no way to compile {choice[:40]!r}", _COMPILES)
+def _read_choice(option: str, chosen: Mapping[str, str], accelerator_type: str) -> bool:
+    choice = chosen[option]
+    if choice not in _CHOICES:
+        raise _invalid(f"{choice[:40]!r} is nothing that {option} can be", _CHOICES)
     if choice == "auto" and accelerator_type != HOST_TYPE:
         raise ConfigurationError(
-            f"The type {accelerator_type} is emulated, and graphs are not compiled there.",
-            remedy=f"Use the type {HOST_TYPE}, or leave out compile=auto.",
+            f"The type {accelerator_type} is emulated: there, runs take what TensorFlow takes.",
+            remedy=f"Use the type {HOST_TYPE}, or leave out {option}=auto.",
         )
     return choice == "auto"
 
 
 def _read_lanes(choice: str) -> bool:
-    if choice not in _LANES:
-        raise _invalid(f"There are no lanes {choice[:40]!r}", _LANES)
+    if choice not in _CHOICES:
+        raise _invalid(f"There are no lanes {choice[:40]!r}", _CHOICES)
     return choice == "auto"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accel_daemon.engines.compiled_choice import Trial, why_different, why_slow
+from accel_daemon.engines.compiled_choice import Trial, is_clear, why_different, why_slow
 
 INF, NAN = np.inf, np.nan
 
@@ -53,11 +53,27 @@ def test_everything_else_is_one(wanted: dict[str, Any], got: dict[str, Any], why
     assert why in str(why_different(wanted, got))
 
 
-def test_the_median_decides_whether_it_is_faster() -> None:
-    """One slow run of either says nothing."""
+def test_the_fastest_runs_decide_whether_it_is_faster() -> None:
+    """What else the processors did meanwhile says nothing, be it most of the time."""
     assert why_slow(Trial([2.2, 2.2, 9.0], [2.0, 9.0, 2.0])) is None
-    assert "1.0 x" in str(why_slow(Trial([2.0, 2.0, 9.0], [2.0, 2.0, 1.0])))
+    assert why_slow(Trial([2.2] * 10, [9.0] * 8 + [2.0] * 2)) is None
+    assert "1.1 x" in str(why_slow(Trial([2.2] * 11, [9.0] * 9 + [2.0, 2.2])))
+    assert "1.0 x" in str(why_slow(Trial([2.0, 2.0, 9.0], [2.0, 2.0, 2.0])))
     assert "0.5 x" in str(why_slow(Trial([1.0], [2.0])))
+
+
+def test_as_fast_with_less_of_the_processors_is_enough() -> None:
+    """Others that use them, too, make both equally slow."""
+    assert why_slow(Trial([2.0], [2.0], [3.0], [2.0])) is None
+    assert "1.0 x" in str(why_slow(Trial([2.0], [2.0], [3.0], [2.5])))
+    assert "0.8 x" in str(why_slow(Trial([2.0], [2.5], [3.0], [1.0])))
+
+
+def test_a_trial_near_the_limit_goes_on() -> None:
+    """And one that is far from it does not."""
+    assert not is_clear(Trial([1.1], [1.0]))
+    assert is_clear(Trial([2.0], [1.0]))
+    assert is_clear(Trial([1.0], [2.0]))
 
 
 def test_a_run_that_takes_no_time_is_no_division_by_zero() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from accel_daemon.engines import compiled_graph, openvino_model
-from accel_daemon.engines.compiled_graph import CompilingEngine, CompilingGraph
-from accel_daemon.engines.engine import Graph, compiling
+from accel_daemon.engines import compiled_graph, compiled_trial, openvino_model
+from accel_daemon.engines.compiled_engine import CompilingEngine
+from accel_daemon.engines.compiled_graph import CompilingGraph
+from accel_daemon.engines.engine import Graph
 from accel_protocol.errors import CancelledError, DeadlineError
 from accel_protocol.manifest import FROZEN_GRAPH, SAVED_MODEL, BundleFile, Manifest, Selection
 from tests.accel_daemon.engines.compiled_models import save_network
@@ -35,8 +37,10 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def any_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is faster is the machine's matter, and not that of these tests."""
-    monkeypatch.setattr(compiled_graph, "why_slow", lambda _: None)
+    """What is faster is the machine's matter, and not that of these tests: OpenVINO always is."""
+    monkeypatch.setattr(compiled_trial, "why_slow", lambda _: None)
+    monkeypatch.setattr(compiled_trial, "_SMALL_SECONDS", 0.0)
+    monkeypatch.setattr(compiled_trial, "_is_enough", lambda trial, _: len(trial.after) > 0)
 
 
 def images(count: int = 1, size: int = 24, seed: int = 0) -> dict[str, Any]:
@@ -46,7 +50,7 @@ def images(count: int = 1, size: int = 24, seed: int = 0) -> dict[str, Any]:
 
 def open_compiling(folder: Path, manifest: Manifest = MANIFEST, **options: Any) -> CompilingGraph:
     """A graph that may be compiled."""
-    graph = compiling(ENGINE, lambda _: contextlib.nullcontext(), **options).load(folder, manifest)
+    graph = CompilingEngine(ENGINE, batches=False, **options).load(folder, manifest)
     assert isinstance(graph, CompilingGraph)
     return graph
 
@@ -156,9 +160,9 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_what_could_differ_stays_with_tensorflow(others: Path, key: str) -> None:
     """It is left alone, or given up with a reason."""
-    engine = CompilingEngine(ENGINE)
+    engine = CompilingEngine(ENGINE, batches=False)
     graph = engine.load(others, Manifest(SAVED_MODEL, (), Selection(signature=key)))
-    if isinstance(graph, CompilingGraph):
+    if isinstance(graph, CompilingGraph) and graph._makers:
         call_twice(graph, {"x": np.ones(2, np.float32)})
         eventually(lambda: graph.why is not None, 60)
     assert graph.executed_by.startswith(OTHER)
@@ -223,7 +227,7 @@ def test_a_slow_one_is_tried_again(network: Path, monkeypatch: pytest.MonkeyPatc
         tried.append(next(reasons))
         return tried[-1]
 
-    monkeypatch.setattr(compiled_graph, "why_slow", why_slow)
+    monkeypatch.setattr(compiled_trial, "why_slow", why_slow)
     graph = open_compiling(network)
     call_twice(graph, images())
     eventually(lambda: tried == ["slow"], 60)
@@ -237,7 +241,7 @@ def test_a_slow_one_is_tried_again(network: Path, monkeypatch: pytest.MonkeyPatc
 def slow(tmp_path: Path) -> Iterator[CompilingGraph]:
     """A compiled network and a feed that keep the processors busy for long."""
     graph = open_compiling(save_network(tmp_path / "model"))
-    compiled(graph, images(24, 96))
+    compiled(graph, images(8, 96))
     yield graph
     graph.close()
 
@@ -245,8 +249,8 @@ def slow(tmp_path: Path) -> Iterator[CompilingGraph]:
 def test_a_deadline_stops_a_compiled_run(slow: CompilingGraph) -> None:
     """And the next run is answered."""
     with pytest.raises(DeadlineError):
-        slow.run(images(24, 96), 0.02)
-    assert slow.run(images(24, 96), 60)["scores"].shape == (24, 10)
+        slow.run(images(8, 96), 0.02)
+    assert slow.run(images(8, 96), 60)["scores"].shape == (8, 10)
     assert slow.executed_by.startswith("openvino ")
 
 
@@ -257,13 +261,13 @@ def test_closing_stops_a_compiled_run(slow: CompilingGraph) -> None:
 
     def run() -> None:
         try:
-            slow.run(images(24, 96), 60)
+            slow.run(images(8, 96), 60)
         except CancelledError as error:
             caught.append(error)
 
     thread = threading.Thread(target=run)
     thread.start()
-    while not ready.model._running:
+    while not ready.model._alarms:
         assert thread.is_alive()
     slow.close()
     thread.join(60)
@@ -290,7 +294,7 @@ def test_unloading_while_it_is_compiled(network: Path) -> None:
         go_on.wait(60)
         yield
 
-    graph = CompilingEngine(ENGINE, watched).load(network, MANIFEST)
+    graph = CompilingEngine(ENGINE, watched, batches=False).load(network, MANIFEST)
     assert isinstance(graph, CompilingGraph)
     call_twice(graph, images())
     assert inside.wait(60)
@@ -309,8 +313,41 @@ def test_a_graph_may_be_kept_from_it(network: Path) -> None:
     graph.close()
 
 
-def test_without_openvino_the_engine_is_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing else changes."""
-    no: Callable[[], None] = lambda: None  # noqa: E731
-    monkeypatch.setattr(openvino_model, "installed_version", no)
-    assert compiling(ENGINE, lambda _: contextlib.nullcontext()) is ENGINE
+def test_a_deadline_holds_for_those_who_wait_for_another_run(slow: CompilingGraph) -> None:
+    """Runs of one graph take turns; whose time is over while it waits is not run."""
+    ((_, ready),) = slow._ready.items()
+    thread = threading.Thread(target=slow.run, args=(images(8, 96), 60))
+    request = ready.model._requests.get()
+    thread.start()
+    with pytest.raises(DeadlineError):
+        slow.run(images(8, 96), 0.02)
+    ready.model._requests.put(request)
+    thread.join(60)
+    assert slow.executed_by.startswith("openvino ")
+
+
+def test_calls_in_company_get_a_model_for_many(
+    network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that is alone goes on being answered by the other, and both can be closed."""
+    monkeypatch.setattr(compiled_graph, "MANY", 4)
+    graph, reference = open_compiling(network), load(network)
+    compiled(graph, images())
+    ((_, ready),) = graph._ready.items()
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+
+        def is_there() -> bool:
+            answers = threads.map(lambda seed: graph.run(images(seed=seed), 60), range(8))
+            for seed, answer in enumerate(answers):
+                assert_close(answer, reference.run(images(seed=seed), None))
+            return ready.model_for_many is not None
+
+        eventually(is_there, 60)
+    alone = threading.Event()
+    monkeypatch.setattr(ready.model, "run", lambda *_: alone.set() or [np.zeros((1, 10)), [0]])
+    graph.run(images(), 60)
+    assert alone.is_set()
+    monkeypatch.undo()
+    graph.close()
+    with pytest.raises(CancelledError):
+        ready.run(images(), 60)

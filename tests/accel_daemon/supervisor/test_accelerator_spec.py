@@ -47,6 +47,14 @@ def test_compiling_can_be_switched_off() -> None:
     assert parse_accelerator("host").compiled
 
 
+def test_batching_can_be_switched_off() -> None:
+    """By itself."""
+    assert not parse_accelerator("host,batching=off").batched
+    assert parse_accelerator("host,batching=off").compiled
+    assert parse_accelerator("host,batching=auto") == parse_accelerator("host")
+    assert parse_accelerator("host").batched
+
+
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
@@ -68,6 +76,8 @@ def test_compiling_can_be_switched_off() -> None:
         ("host,memory=\u0664GiB", "1GiB"),
         ("eia2.large,memory=4GiB", "the type host"),
         ("host,compile=on", "auto, off"),
+        ("host,batching=8", "auto, off"),
+        ("eia2.large,batching=auto", "the type host"),
         ("eia2.large,compile=auto", "the type host"),
         ("host,python=/nowhere/python", "elastic-accelerator is installed"),
     ],

@@ -1,0 +1,150 @@
+"""Tries what could answer in TensorFlow's place: does it answer the same, and how fast is it?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from accel_daemon.engines.compiled_choice import Trial, is_clear, why_different, why_slow
+from accel_daemon.engines.compiled_stand_in import Model, StandIn
+from accel_daemon.engines.compiled_work import Work
+from accel_daemon.engines.openvino_model import NotCompiledError
+from accel_daemon.engines.tensorflow import TensorFlowGraph
+from accel_protocol.tensors import Array
+
+_MOST_TRIALS, _LEAST_TRIALS = 21, 5
+_TRIAL_SECONDS = 2.0
+_MOST_UNCLEAR_TRIALS, _UNCLEAR_SECONDS = 45, 8.0
+_RUN_SECONDS = 10.0
+_SMALL_SECONDS = 0.005
+_QUEUED = 4  # calls for each of those that run at a time, so that none of these has nothing to do
+_Run = Callable[[Mapping[str, Array], float | None], Any]
+
+
+class TooSlowError(Exception):
+    """What was tried is not faster, at this time."""
+
+
+class Trials:
+    """Trials of what could answer for one graph, with what one of its calls was fed.
+
+    Args:
+        graph: TensorFlow's.
+        values: the feeds, by alias.
+        work: whose turn it is.
+        is_over: whether nobody wants to know any more.
+    """
+
+    def __init__(
+        self,
+        graph: TensorFlowGraph,
+        values: Mapping[str, Array],
+        work: Work,
+        is_over: Callable[[], bool],
+    ) -> None:
+        self._graph, self._values, self._work, self._is_over = graph, values, work, is_over
+
+    def is_small(self) -> bool:
+        """Whether TensorFlow needs so little time that computing may be a small part of it."""
+        return any(self._seconds(self._graph.run) < _SMALL_SECONDS for _ in range(_LEAST_TRIALS))
+
+    def gain(self, stand_in: StandIn) -> float:
+        """How many times faster it answers.
+
+        Raises:
+            NotCompiledError: it answers something else, or the trial is over.
+            TooSlowError: it is not fast enough.
+        """
+        other = {alias: noise(value) for alias, value in self._values.items()}
+        for fed in (self._values, other):
+            wanted, got = self._graph.run(fed, _RUN_SECONDS), stand_in.run(fed, _RUN_SECONDS)
+            if why := why_different(wanted, got):
+                raise NotCompiledError(why)
+        trial = self._compared(self._graph.run, stand_in.run)
+        if why := why_slow(trial):
+            raise TooSlowError(why)
+        return trial.gain
+
+    def gain_for_many(self, stand_in: StandIn, model: Model, at_a_time: int) -> float:
+        """How many times as many calls at a time another model of it answers.
+
+        Raises:
+            NotCompiledError, TooSlowError: see `gain`.
+        """
+        wanted = stand_in.run_on(stand_in.model, self._values, _RUN_SECONDS)
+        if why := why_different(wanted, stand_in.run_on(model, self._values, _RUN_SECONDS)):
+            raise NotCompiledError(why)
+        with ThreadPoolExecutor(_QUEUED * at_a_time) as threads:
+
+            def together(model: Model) -> _Run:
+                return lambda *call: _together(threads, lambda: stand_in.run_on(model, *call))
+
+            trial = self._compared(together(stand_in.model), together(model))
+        if why := why_slow(trial):
+            raise TooSlowError(why)
+        return trial.gain
+
+    def _compared(self, before: _Run, after: _Run) -> Trial:
+        return compared(lambda: self._seconds(before), lambda: self._seconds(after), self._is_over)
+
+    def _seconds(self, run: _Run) -> float:
+        with self._work.measuring():
+            began = time.perf_counter()
+            run(self._values, _RUN_SECONDS)
+            return time.perf_counter() - began
+
+
+def compared(
+    before: Callable[[], float], after: Callable[[], float], is_over: Callable[[], bool]
+) -> Trial:
+    """Run both in turns, as often as it takes to tell which is faster.
+
+    Args:
+        before: runs once as things are, and says how many seconds it took.
+        after: the same as they could be.
+        is_over: whether nobody wants to know any more.
+
+    Raises:
+        NotCompiledError: nobody does.
+    """
+    trial, began = Trial([], []), time.monotonic()
+    while not is_over():
+        if _is_enough(trial, time.monotonic() - began):
+            return trial
+        for run, seconds, work in (
+            (before, trial.before, trial.work_before),
+            (after, trial.after, trial.work_after),
+        ):
+            worked = time.process_time()
+            seconds.append(run())
+            work.append(time.process_time() - worked)
+    raise NotCompiledError("it was unloaded")
+
+
+def _together(threads: ThreadPoolExecutor, run: Callable[[], Any]) -> None:
+    """Run once on each thread."""
+    for work in [threads.submit(run) for _ in range(threads._max_workers)]:
+        work.result()
+
+
+def _is_enough(trial: Trial, seconds: float) -> bool:
+    count = len(trial.after)
+    if count < _LEAST_TRIALS or not (count >= _MOST_TRIALS or seconds >= _TRIAL_SECONDS):
+        return False
+    return is_clear(trial) or count >= _MOST_UNCLEAR_TRIALS or seconds >= _UNCLEAR_SECONDS
+
+
+def noise(value: Array, seed: int = 0) -> Array:
+    """Other values of the same shape: as different from each other as those that were fed."""
+    chance = np.random.default_rng(seed)
+    if value.dtype == np.uint8:
+        return chance.integers(0, 256, value.shape, value.dtype)
+    if value.dtype.kind != "f":  # numbers may have to be places in a table
+        return chance.permutation(value.ravel()).reshape(value.shape)
+    finite = value[np.isfinite(value)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    return chance.uniform(low, high + 1.0, value.shape).astype(value.dtype)
