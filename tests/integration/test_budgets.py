@@ -56,12 +56,14 @@ def test_how_often_the_bytes_of_a_model_are_read_and_written(
     daemon: Daemon, home: Path, model: Path, tmp_path: Path
 ) -> None:
     """Read for its digest and for sending; written as it arrives, and read once, to be loaded."""
-    EIPredictor(model)(FEEDS)  # so that everything is imported
+    with EIPredictor(model) as predictor:
+        predictor(FEEDS)  # so that everything is imported
     large = make_model(tmp_path / "large", seed=int.from_bytes(os.urandom(3)), rows=1_000_000)
     size = sum(path.stat().st_size for path in large.rglob("*") if path.is_file())
     processes = [os.getpid(), daemon.accelerator_pid()]
     before = [read_and_written(pid) for pid in processes]
-    EIPredictor(large)({"x": np.ones((1, 1_000_000), np.float32)})
+    with EIPredictor(large) as predictor:
+        predictor({"x": np.ones((1, 1_000_000), np.float32)})
     after = [read_and_written(pid) for pid in processes]
     here, there = (np.subtract(b, a) / size for a, b in zip(before, after, strict=True))
 
