@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 
 from accel_protocol.errors import AcceleratorError, ModelMissingError
 from accel_protocol.tensors import Array
@@ -80,11 +81,24 @@ class RemoteModel:
 
     def _ready(self) -> tuple[Attachment, Bundle]:
         with self._lock:
+            if self._bundle is None and self._attachment is None:
+                self._bundle, self._attachment = self._read_and_connect()
             if self._bundle is None:
                 self._bundle = self._model.bundle()
             if self._attachment is None:
                 self._attachment = self._connect()
             return self._attachment, self._bundle
+
+    def _read_and_connect(self) -> tuple[Bundle, Attachment]:
+        """Both at one time: digests keep a processor busy, and connecting waits for an answer."""
+        connecting: Future[Attachment] = Future()
+        threading.Thread(target=_settle, args=(connecting, self._connect), daemon=True).start()
+        try:
+            bundle = self._model.bundle()
+        except BaseException:
+            connecting.add_done_callback(_close_unused)
+            raise
+        return bundle, connecting.result()
 
     def _send(self, attachment: Attachment, bundle: Bundle, call: Call) -> None:
         with self._lock:
@@ -98,3 +112,15 @@ class RemoteModel:
             attachment, self._attachment = self._attachment, None
         if attachment is not None:
             attachment.close()
+
+
+def _settle(future: Future[Attachment], connect: Callable[[], Attachment]) -> None:
+    try:
+        future.set_result(connect())
+    except BaseException as error:
+        future.set_exception(error)
+
+
+def _close_unused(connecting: Future[Attachment]) -> None:
+    if connecting.exception() is None:
+        connecting.result().close()

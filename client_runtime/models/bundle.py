@@ -10,7 +10,7 @@ from pathlib import Path
 from accel_protocol.manifest import BundleFile, Manifest, Selection
 from client_runtime.transport.progress import Progress, progress
 
-_READ_BYTES = 1 << 20
+_READ_BYTES = 1 << 18  # small enough to be in a processor's cache when it is hashed
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ def make_bundle(files: Mapping[str, Path], format_: str, selection: Selection) -
 
 
 def _entry(name: str, path: Path, shown: Progress) -> BundleFile:
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as stream:
-        while chunk := stream.read(_READ_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-            shown(len(chunk))
+    digest, size, piece = hashlib.sha256(), 0, memoryview(bytearray(_READ_BYTES))
+    with path.open("rb", buffering=0) as stream:
+        while read := stream.readinto(piece):
+            digest.update(piece[:read])
+            size += read
+            shown(read)
     return BundleFile(name, size, digest.hexdigest())

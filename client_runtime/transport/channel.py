@@ -91,7 +91,7 @@ def call(
     )
     invoke = getattr(channel, kind)(
         method.path,
-        request_serializer=method.request.SerializeToString,
+        request_serializer=_written,
         response_deserializer=method.response.FromString,
     )
     try:
@@ -101,6 +101,12 @@ def call(
         raise typed(error) from error
     except ValueError as error:
         raise closed(error) from error
+
+
+def _written(request: Any) -> bytes:
+    """A message's bytes; those of an upload are written already."""
+    data: bytes = request if isinstance(request, bytes) else request.SerializeToString()
+    return data
 
 
 def closed(error: ValueError) -> AcceleratorError | ValueError:

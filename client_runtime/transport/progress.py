@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,10 @@ _SHOW_AFTER_SECONDS = 1.0
 @contextmanager
 def progress(what: str, total_bytes: int) -> Iterator[Progress]:
     """A bar that counts bytes; call what it yields with each number of bytes done."""
-    from tqdm import tqdm  # here, because only few calls move anything
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from tqdm import tqdm  # here, because only few calls show anything
 
     with tqdm(
         total=total_bytes,
@@ -20,7 +24,6 @@ def progress(what: str, total_bytes: int) -> Iterator[Progress]:
         unit="B",
         unit_scale=True,
         delay=_SHOW_AFTER_SECONDS,
-        disable=None,  # off where standard error is no terminal
         leave=False,
     ) as bar:
         yield bar.update

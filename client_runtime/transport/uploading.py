@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from accel_protocol import upload_frames
 from accel_protocol.errors import AcceleratorError, BusyError, ModelError, StreamError
 from accel_protocol.limits import DEFAULT_LIMITS
 from accel_protocol.v1 import accelerator_pb2 as pb
@@ -72,7 +73,8 @@ class Upload:
             if all(self._is_here(entry) for entry in missing):
                 raise _another_call()  # which is about to put them in their place
             try:
-                self._send(channel, grant, missing)
+                if self._send(channel, grant, missing):
+                    return
             except ModelError as error:
                 self._begin_anew(error, missing)
             except StreamError as error:
@@ -99,11 +101,12 @@ class Upload:
     def _lacking(self, missing: list[Any]) -> int:
         return sum(self._sizes[entry.sha256] - entry.committed_bytes for entry in missing)
 
-    def _send(self, channel: grpc.Channel, grant: Grant, missing: list[Any]) -> None:
+    def _send(self, channel: grpc.Channel, grant: Grant, missing: list[Any]) -> bool:
+        """Send what is missing; whether the accelerator says that it has all of it."""
         self._failure = None
         with progress("uploading the model", self._lacking(missing)) as shown:
             try:
-                channels.call(
+                answer = channels.call(
                     channel, grant, "Upload", self._requests(missing, shown), self._left()
                 )
             except AcceleratorError as error:
@@ -111,8 +114,9 @@ class Upload:
                     raise self._failure from None
                 _log.info("an upload broke off: %s", error.message)
                 raise
+        return {entry.sha256 for entry in missing} <= {blob.sha256 for blob in answer.stored}
 
-    def _requests(self, missing: list[Any], shown: Progress) -> Iterator[pb.UploadRequest]:
+    def _requests(self, missing: list[Any], shown: Progress) -> Iterator[bytes]:
         try:
             for entry in missing:
                 blob = pb.Blob(sha256=entry.sha256, size=self._sizes[entry.sha256])
@@ -121,20 +125,21 @@ class Upload:
             self._failure = error
             raise
 
-    def _chunks(self, blob: Any, offset: int, shown: Progress) -> Iterator[pb.UploadRequest]:
-        with self._bundle.paths[blob.sha256.hex()].open("rb") as stream:
+    def _chunks(self, blob: Any, offset: int, shown: Progress) -> Iterator[bytes]:
+        piece = memoryview(bytearray(min(DEFAULT_LIMITS.piece_bytes, blob.size - offset)))
+        with self._bundle.paths[blob.sha256.hex()].open("rb", buffering=0) as stream:
             stream.seek(offset)
             while offset < blob.size or blob.size == 0:
-                data = stream.read(min(DEFAULT_LIMITS.piece_bytes, blob.size - offset))
-                if not data and blob.size:
+                size = stream.readinto(piece[: blob.size - offset])
+                if not size and blob.size:
                     raise ModelError(
                         "A file of the model became shorter while it was sent.",
                         reason="DIGEST_MISMATCH",
                     )
-                yield pb.UploadRequest(blob=blob, offset=offset, data=data)
-                offset += len(data)
-                self.sent += len(data)
-                shown(len(data))
+                yield upload_frames.encode(blob, offset, piece[:size])
+                offset += size
+                self.sent += size
+                shown(size)
                 if not blob.size:
                     return
 

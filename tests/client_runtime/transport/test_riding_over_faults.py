@@ -352,6 +352,26 @@ def test_another_call_is_about_to_finish_the_file(
     assert (accelerator.uploads, accelerator.loaded, asked) == (0, True, 8)
 
 
+def test_what_an_accelerator_says_it_stored_is_not_asked_for_again(
+    ends: tuple[FarSide, Wire], accelerator: Accelerator, attachment: Attachment, bundle: Bundle
+) -> None:
+    """One question, one upload, and the model is loaded."""
+    asked = 0
+
+    def find_missing(request: Any, context: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return accelerator.find_missing(request, context)
+
+    def upload(requests: Iterator[Any], context: Any) -> Any:
+        accelerator.upload(requests, context)
+        return pb.UploadResponse(stored=[pb.Blob(sha256=DIGEST, size=len(CONTENT))])
+
+    ends[0].behaviours.update(FindMissing=find_missing, Upload=upload)
+    attachment.prepare(bundle)
+    assert (accelerator.uploads, accelerator.loaded, asked) == (1, True, 1)
+
+
 def test_a_damaged_part_on_the_accelerator(
     accelerator: Accelerator, attachment: Attachment, bundle: Bundle
 ) -> None:

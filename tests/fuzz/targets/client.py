@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 from accel_daemon.accelerator.run_stream import Call as FarCall
 from accel_daemon.accelerator.run_stream import Timing, answer, error_message, refusal
 from accel_daemon.control import status_client
+from accel_protocol import upload_frames
 from accel_protocol.errors import AcceleratorError, BusyError, LimitError, ModelError
 from accel_protocol.invitation import Invitation
 from accel_protocol.limits import DEFAULT_LIMITS
@@ -260,9 +261,9 @@ def upload_answer_target(setting: Setting) -> Target:
         def call(_: object, __: object, name: str, request: Any, ___: object) -> Any:
             if name == "FindMissing":
                 return answered.pop(0)
-            for one in request:
+            for one in map(upload_frames.decode, request):
                 assert one.offset + len(one.data) <= file.size
-            return None
+            return pb.UploadResponse()
 
         with mock.patch.object(uploading.channels, "call", call):
             uploading.upload(cast(Any, None), cast(Any, None), bundle)
