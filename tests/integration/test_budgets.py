@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from client_runtime import EIPredictor, connect
 from tests.conftest import Daemon, environment, patience
+from tests.integration.conftest import make_model
 
 FEEDS = {"x": np.ones((1, 4), np.float32)}
 
@@ -48,6 +50,33 @@ def test_fresh_process_with_the_model_there_makes_two_calls(
     assert after.run_messages_in - before.run_messages_in == 1
     assert after.other_calls - before.other_calls == 1  # the observer's own
     assert tickets_issued(daemon) - tickets == 1
+
+
+def test_how_often_the_bytes_of_a_model_are_read_and_written(
+    daemon: Daemon, home: Path, model: Path, tmp_path: Path
+) -> None:
+    """Read for its digest and for sending; written as it arrives, and read once, to be loaded."""
+    with EIPredictor(model) as predictor:
+        predictor(FEEDS)  # so that everything is imported
+    large = make_model(tmp_path / "large", seed=int.from_bytes(os.urandom(3)), rows=1_000_000)
+    size = sum(path.stat().st_size for path in large.rglob("*") if path.is_file())
+    processes = [os.getpid(), daemon.accelerator_pid()]
+    before = [read_and_written(pid) for pid in processes]
+    with EIPredictor(large) as predictor:
+        predictor({"x": np.ones((1, 1_000_000), np.float32)})
+    after = [read_and_written(pid) for pid in processes]
+    here, there = (np.subtract(b, a) / size for a, b in zip(before, after, strict=True))
+
+    assert size > 8_000_000
+    assert here[0] < 2.3
+    assert there[0] < 1.3
+    assert there[1] < 1.3
+
+
+def read_and_written(pid: int) -> tuple[int, int]:
+    """Bytes that a process has read from and written to files; what sockets carry is not in it."""
+    lines = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+    return int(lines["rchar"]), int(lines["wchar"])
 
 
 def test_supervisor_never_imports_tensorflow(daemon: Daemon) -> None:
