@@ -193,7 +193,9 @@ class BundleStore:
 
     def _contents(self) -> Contents:
         since = self._clock() - _PROMISE_SECONDS
-        self._promised = {name: at for name, at in self._promised.copy().items() if at > since}
+        for name, at in self._promised.copy().items():
+            if at <= since:
+                self._promised.pop(name, None)  # in place: other threads promise meanwhile
         in_use = (graph_id.hex() for graph_id in self.in_use())
         needed = frozenset([*self._arriving.copy(), *self._promised, *in_use])
         return contents(self._folders, self._limits, needed, self._used)
