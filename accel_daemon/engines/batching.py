@@ -1,6 +1,6 @@
 """Answers calls of one graph together, where that takes less time than one by one.
 
-Calls of one row each, with rows of the same shapes, share a lane. As many as there are processors
+Calls of one row each, with rows of the same shapes, share a queue. As many as there are processors
 run at once and by themselves, so that who is alone, or nearly, notices nothing. Others wait.
 Whoever is done takes what waits by then as one batch: the call in it that has most time left leads,
 runs all rows in its own thread, and hands each its own.
@@ -28,13 +28,13 @@ SIZES = (8, 4)
 """Of batches, in rows. Few, because a graph is compiled for each."""
 CROWD = 64
 """After how many calls that came while all processors had one, batches are tried."""
-_MOST_LANES = 4
+_MOST_QUEUES = 4
 _MOST_BYTES = 4 << 20  # of one call's feeds
 
 Key = tuple[tuple[str, str, tuple[int, ...]], ...]
 
 
-class Lane:
+class RowQueue:
     """Calls whose rows fit together.
 
     Args:
@@ -45,7 +45,7 @@ class Lane:
         sizes: of the batches that pay, the largest first; none as long as that is not known.
     """
 
-    def __init__(self, graph: Graph, want: Callable[[Lane, Mapping[str, Array]], None]) -> None:
+    def __init__(self, graph: Graph, want: Callable[[RowQueue, Mapping[str, Array]], None]) -> None:
         self.sizes: tuple[int, ...] = ()
         self._graph, self._want = graph, want
         self._lock = threading.Lock()
@@ -151,40 +151,42 @@ class _Call:
         return None if self.until == math.inf else max(self.until - time.monotonic(), 0.001)
 
 
-class Lanes:
-    """The lanes of one graph.
+class RowQueues:
+    """The queues of one graph.
 
     Args:
-        graph, want: see `Lane`.
+        graph, want: see `RowQueue`.
     """
 
-    def __init__(self, graph: Graph, want: Callable[[Lane, Mapping[str, Array]], None]) -> None:
+    def __init__(self, graph: Graph, want: Callable[[RowQueue, Mapping[str, Array]], None]) -> None:
         self._graph, self._want = graph, want
-        self._lanes: dict[Key, Lane] = {}
+        self._queues: dict[Key, RowQueue] = {}
         self._feeds = len(graph.feeds)
         self._lock = threading.Lock()
 
     @property
     def largest(self) -> int:
         """How many calls are answered together at most; 1 where none are."""
-        return max((lane.sizes[0] for lane in list(self._lanes.values()) if lane.sizes), default=1)
+        return max(
+            (queue.sizes[0] for queue in list(self._queues.values()) if queue.sizes), default=1
+        )
 
-    def of(self, feeds: Mapping[str, Array]) -> Lane | None:
-        """The lane of a call; None where it has to go by itself."""
+    def of(self, feeds: Mapping[str, Array]) -> RowQueue | None:
+        """The queue of a call; None where it has to go by itself."""
         if len(feeds) != self._feeds:
             return None
         values = feeds.values()
         if any(value.ndim == 0 or value.shape[0] != 1 for value in values):
             return None
         key = tuple(sorted((alias, value.dtype.str, value.shape) for alias, value in feeds.items()))
-        lane = self._lanes.get(key)
-        return lane if lane is not None else self._new(key, sum(value.nbytes for value in values))
+        queue = self._queues.get(key)
+        return queue if queue is not None else self._new(key, sum(value.nbytes for value in values))
 
-    def _new(self, key: Key, size: int) -> Lane | None:
+    def _new(self, key: Key, size: int) -> RowQueue | None:
         with self._lock:
-            if key not in self._lanes and len(self._lanes) < _MOST_LANES and size <= _MOST_BYTES:
-                self._lanes[key] = Lane(self._graph, self._want)
-            return self._lanes.get(key)
+            if key not in self._queues and len(self._queues) < _MOST_QUEUES and size <= _MOST_BYTES:
+                self._queues[key] = RowQueue(self._graph, self._want)
+            return self._queues.get(key)
 
 
 def joined(calls: Sequence[Mapping[str, Array]]) -> dict[str, Array]:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
-from accel_daemon.engines.batching import SIZES, Lane, Lanes, joined, row_of
+from accel_daemon.engines.batching import SIZES, RowQueue, RowQueues, joined, row_of
 from accel_daemon.engines.compiled_choice import why_different, why_slow
 from accel_daemon.engines.compiled_graph import CompilingGraph
 from accel_daemon.engines.compiled_trial import compared, noise
@@ -52,20 +52,20 @@ class BatchingGraph:
         self.fetches: Mapping[str, TensorSpec] = graph.fetches
         self.repeatable = graph.repeatable
         self.why: str | None = None
-        self._lanes = Lanes(graph, self._start)
+        self._queues = RowQueues(graph, self._start)
         self._closed = False
 
     @property
     def executed_by(self) -> str:
         """See `Graph.executed_by`."""
-        largest = self._lanes.largest
+        largest = self._queues.largest
         together = f", up to {largest} calls together" if largest > 1 else ""
         return self._graph.executed_by + together
 
     def run(self, feeds: Mapping[str, Array], timeout: float | None) -> dict[str, Array]:
         """See `Graph.run`."""
-        lane = self._lanes.of(feeds) if self.why is None else None
-        return (lane or self._graph).run(feeds, timeout)
+        queue = self._queues.of(feeds) if self.why is None else None
+        return (queue or self._graph).run(feeds, timeout)
 
     def cost(self, shapes: Mapping[str, tuple[int, ...] | None]) -> Cost | None:
         """See `Graph.cost`."""
@@ -76,20 +76,20 @@ class BatchingGraph:
         self._closed = True
         self._graph.close()
 
-    def _start(self, lane: Lane, feeds: Mapping[str, Array]) -> None:
+    def _start(self, queue: RowQueue, feeds: Mapping[str, Array]) -> None:
         # Copied, because the memory they came in is used again for the next call.
         row = {alias: np.array(value) for alias, value in feeds.items()}
-        threading.Thread(target=self._try, args=(lane, row), name="batch", daemon=True).start()
+        threading.Thread(target=self._try, args=(queue, row), name="batch", daemon=True).start()
 
-    def _try(self, lane: Lane, row: Mapping[str, Array]) -> None:
+    def _try(self, queue: RowQueue, row: Mapping[str, Array]) -> None:
         """Find the sizes of batches that pay; on a thread of its own."""
         why = None
         try:
             with self._watched():
                 self.why = why = self._why_not()
             if why is None:
-                lane.sizes = tuple(size for size in SIZES if self._pays(row, size))
-                why = None if lane.sizes else "it takes no less time"
+                queue.sizes = tuple(size for size in SIZES if self._pays(row, size))
+                why = None if queue.sizes else "it takes no less time"
         except NotCompiledError as error:
             why = str(error)
         except Exception as error:  # TensorFlow's too: it may have been closed meanwhile

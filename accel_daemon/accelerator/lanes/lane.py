@@ -189,8 +189,8 @@ class Lane:
                 messages, size = messages + 1, size + write_message(self._wire.write, message)
             self._running = 0
         finally:
-            self._end_call()
             self._house.service.count_messages(came, (messages, size))
+            self._end_call()
         if self._ending is not None:
             raise self._ending
 

@@ -132,11 +132,11 @@ def test_a_graph_that_is_unloaded_while_it_is_tried(
 
     monkeypatch.setattr(BatchingGraph, "_settle", settle)
     graph = open_graph(words_folder)
-    lane = graph._lanes.of(feed())
-    assert lane is not None
-    graph._start(lane, feed())
+    queue = graph._queues.of(feed())
+    assert queue is not None
+    graph._start(queue, feed())
     assert inside.wait(60)
     graph.close()
     go_on.set()
     eventually(lambda: not any(t.name == "batch" for t in threading.enumerate()), 60)
-    assert not lane.sizes
+    assert not queue.sizes
