@@ -11,6 +11,13 @@ from accel_protocol.accelerator_types import TYPES
 from accel_protocol.errors import ConfigurationError
 
 
+def test_lanes() -> None:
+    """Clients may take them, unless they are left out; on emulated types as well."""
+    assert not parse_accelerator("host,lanes=off").lanes
+    assert not parse_accelerator("eia2.large,lanes=off").lanes
+    assert parse_accelerator("host").lanes
+
+
 @pytest.mark.parametrize("accelerator_type", TYPES)
 def test_each_type_alone(accelerator_type: str) -> None:
     """A type alone means TensorFlow under this interpreter."""
@@ -76,6 +83,7 @@ def test_batching_can_be_switched_off() -> None:
         ("host,memory=\u0664GiB", "1GiB"),
         ("eia2.large,memory=4GiB", "the type host"),
         ("host,compile=on", "auto, off"),
+        ("host,lanes=tls", "auto, off"),
         ("host,batching=8", "auto, off"),
         ("eia2.large,batching=auto", "the type host"),
         ("eia2.large,compile=auto", "the type host"),

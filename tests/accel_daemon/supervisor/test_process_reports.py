@@ -35,6 +35,7 @@ def test_decisions_are_made_fit_for_the_log() -> None:
     [
         Report("ready", port=1),
         Report("ready", port=65_535, sandbox="strict (Landlock 7)"),
+        Report("ready", port=1, lane_port=2, local_lane="accel-lane-" + "a" * 32),
         Report("status", counters={"runs": 0, "streams": 2**63}),
         Report("failed", message="no engine"),
         Report("audit", decision=AuditedDecision("arn", "a:B", True, "why", "id", "00")),
@@ -57,6 +58,10 @@ def test_reports_are_read(report: Report) -> None:
         {"kind": "ready"},
         {"kind": "ready", "port": 0},
         {"kind": "ready", "port": 65_536},
+        {"kind": "ready", "port": 1, "lane_port": -1},
+        {"kind": "ready", "port": 1, "lane_port": "2"},
+        {"kind": "ready", "port": 1, "local_lane": 2},
+        {"kind": "ready", "port": 1, "local_lane": "/run/another/socket"},
         {"kind": "ready", "port": "80"},
         {"kind": "ready", "port": True},
         {"kind": "status", "counters": []},
