@@ -32,6 +32,9 @@ class Cancellable(Protocol):
     def end(self) -> None:
         """It is over."""
 
+    def fail(self, error: Exception) -> None:
+        """Its caller need not wait any more; on the event loop."""
+
 
 class Work:
     """What goes on in an engine on another thread; what `Stopping` needs of a future."""
@@ -126,9 +129,12 @@ class DirectRuns:
         try:
             timeout = self._vigil.bounded(left_of(call.timeout, received))
             entry, work = self._vigil.run(call.graph_id, timeout), Work()
-            followed = self._watch.follow_thread(
-                lambda: self._stopping.starve(loaded, work, entry), loop
-            )
+
+            def starve(error: Exception) -> None:
+                cancellable.fail(error)
+                self._stopping.starve(loaded, work, entry)
+
+            followed = self._watch.follow_thread(starve, loop)
             try:
                 cancellable.begin(lambda: soon(loop, self._stopping.cancel, loaded, work, entry))
                 entry.begin()

@@ -109,12 +109,15 @@ class MemoryWatch:
         self._begin_looking()
         return outcome
 
-    def follow_thread(self, stop: Callable[[], None], loop: asyncio.AbstractEventLoop) -> _Followed:
+    def follow_thread(
+        self, stop: Callable[[Exception], None], loop: asyncio.AbstractEventLoop
+    ) -> _Followed:
         """Follow what the current thread does until `leave_thread`.
 
-        Where memory runs out `stop` is called on `loop`, which this belongs to.
+        Where memory runs out `stop` is called with the error, on `loop`, which this belongs to.
         """
-        followed = _Followed(_Outcome(), stop, self._taken)
+        outcome = _Outcome()
+        followed = _Followed(outcome, lambda: stop(outcome.error or MemoryError()), self._taken)
         self._work.append(followed)
         if self._timer is None:
             loop.call_soon_threadsafe(self._begin_looking)

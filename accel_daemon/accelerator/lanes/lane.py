@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError as WorkCancelledError
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -76,6 +77,8 @@ class Lane:
         self._reader = MessageReader(wire.read_into, limits)
         self._receiver = CallReceiver(limits)
         self._lock = threading.Lock()
+        # Of who writes while the lane's thread is inside the engine; the event loop never takes it.
+        self._word = threading.Lock()
         self._ending: AcceleratorError | None = None
         self._is_calling = self._is_abandoned = self._is_given_up = False
         self._cancel: Callable[[], object] | None = None
@@ -84,7 +87,8 @@ class Lane:
         self._over = asyncio.Event()
         self._seen: set[bytes] = set()
         self._running = 0  # the call that may have begun, 0 for none
-        self._has_ended = False
+        self._is_answered = False  # before its thread is back from the engine
+        self._has_ended = self._has_said_why = False
 
     def serve(self) -> None:
         """Answer calls until the lane ends, and close the connection."""
@@ -158,6 +162,7 @@ class Lane:
                 self._wire.wake()
             elif not isinstance(error, ConnectionLostError):
                 self._give_up_call()
+                self._in_background(self._say_why_early, error)
 
     def _abandoned(self) -> None:
         """The other side is gone."""
@@ -170,26 +175,56 @@ class Lane:
         if self._cancel is not None:
             self._cancel()
 
+    def fail(self, error: Exception) -> None:
+        """See `direct_runs.Cancellable`."""
+        self._in_background(self._answer_early, error)
+
+    def _in_background(self, work: Callable[[Any], None], error: Exception) -> None:
+        """On a thread of its own, because the event loop must not wait for who does not read."""
+        threading.Thread(target=work, args=(error,), name="lane-word", daemon=True).start()
+
+    def _answer_early(self, error: AcceleratorError) -> None:
+        """Answer the call while its thread is inside the engine, and does not write."""
+        with self._word:
+            if self._cancel is not None and not self._is_answered:
+                self._is_answered = True
+                self._try_to_write([run_stream.refusal(self._running, error)])
+
+    def _say_why_early(self, error: AcceleratorError) -> None:
+        """End the lane while its thread is inside the engine, which may not let go of it soon."""
+        with self._word:
+            if self._cancel is not None:
+                self._is_answered = True
+                self._say_why(error)
+                self._wire.end_writing()
+
+    def _try_to_write(self, message: Message) -> None:
+        with contextlib.suppress(TimeoutError, AcceleratorError):
+            write_message(self._wire.write, message)
+
     def _answer_calls(self, tenant: Tenant, visit: Visit) -> None:
         service, messages, size = self._house.service, 0, 0
         while (incoming := self._next()) is not None:
             messages, size = messages + 1, size + incoming.size
             call = self._receiver.take(incoming, self._reader.fill)
             if call is not None:
-                self._answer_call(tenant, call, visit, (messages, size))
+                service.count_messages((messages, size), (0, 0))
                 messages = size = 0
+                self._answer_call(tenant, call, visit)
         service.count_messages((messages, size), (0, 0))
 
-    def _answer_call(self, tenant: Tenant, call: Call, visit: Visit, came: tuple[int, int]) -> None:
+    def _answer_call(self, tenant: Tenant, call: Call, visit: Visit) -> None:
         messages = size = 0
         self._begin_call()
-        self._running = call.call_id
+        self._running, self._is_answered = call.call_id, False
         try:
-            for message in self._answer(tenant, call, visit):
-                messages, size = messages + 1, size + write_message(self._wire.write, message)
+            answer = self._answer(tenant, call, visit)
+            if not self._is_answered:
+                for message in answer:
+                    messages, size = messages + 1, size + write_message(self._wire.write, message)
             self._running = 0
         finally:
-            self._house.service.count_messages(came, (messages, size))
+            self._house.service.count_messages((0, 0), (messages, size))
             self._end_call()
         if self._ending is not None:
             raise self._ending
@@ -245,20 +280,23 @@ class Lane:
 
     def end(self) -> None:
         """See `direct_runs.Cancellable`."""
-        with self._lock:
+        with self._word, self._lock:
             self._cancel = None
 
     def _close(self, error: AcceleratorError | None) -> None:
         self._house.hang_ups.forget(self._wire.fileno())
         if error is not None and not self._is_abandoned:
-            with contextlib.suppress(TimeoutError, AcceleratorError):
-                self._say_why(error)
+            self._say_why(error)
         self._wire.end_writing()
         self._has_ended = True
         self._wire.close()
         soon(self._house.loop, self._over.set)
 
     def _say_why(self, error: AcceleratorError) -> None:
+        """Say why the lane ends; once."""
+        if self._has_said_why:
+            return
+        self._has_said_why = True
         visit = self._visit
         if visit is not None:
             error.request_id = visit.request_id
@@ -270,7 +308,7 @@ class Lane:
             if self._running:
                 error.fields[INTERRUPTED_CALL] = str(self._running)
             refusal = run_stream.refusal(0, error)
-        write_message(self._wire.write, [refusal])
+        self._try_to_write([refusal])
 
 
 def _read_open(message: bytes | None) -> pb.LaneOpen:

@@ -20,6 +20,7 @@ from accel_protocol.errors import (
     ConnectionLostError,
     CredentialsError,
     DeadlineError,
+    ModelError,
 )
 from accel_protocol.limits import Limits
 from accel_protocol.v1 import accelerator_pb2 as pb
@@ -157,7 +158,10 @@ def test_revoked_key_interrupts_a_call(
     """The lane does not wait for the engine, and does not say that nothing was begun."""
     graph_id, lane, held = accelerator.store_graph(), opened(), Held(accelerator)
     with ThreadPoolExecutor(1) as caller:
-        call = caller.submit(ask, lane, graph_id)
+        held.let_go()
+        caller.submit(ask, lane, graph_id).result(patience(20))  # the next one runs on its thread
+        held = Held(accelerator)
+        call = caller.submit(ask, lane, graph_id, number=2)
         eventually(lambda: held.inside == 1)
         accelerator.look(lambda: accelerator.gate.revoke([KEY_ID]))
         with pytest.raises(CredentialsError) as caught:
@@ -183,6 +187,30 @@ def test_who_hangs_up_cancels_the_call(
     eventually(lambda: not accelerator.look(lambda: tenant.graphs.is_loaded(graph_id)))
     held.let_go()
     eventually(lambda: len(accelerator.gate.streams) == 0)
+
+
+def test_call_for_which_memory_runs_out(
+    accelerator: ServedAccelerator, opened: Callable[[], SocketLane]
+) -> None:
+    """Is answered although the engine goes on; once it has let go of it the lane is good again."""
+    graph_id, lane = accelerator.store_graph(), opened()
+    ask(lane, graph_id)
+    held, watch = Held(accelerator), accelerator.service.watch
+    with ThreadPoolExecutor(1) as caller:
+        call = caller.submit(ask, lane, graph_id, number=2)
+        eventually(lambda: held.inside == 1)
+
+        def starve() -> None:
+            (followed,) = watch._work
+            followed.outcome.set_exception(ModelError("The memory ran out."))
+            followed.stop()
+
+        accelerator.look(starve)
+        with pytest.raises(ModelError, match="memory ran out"):
+            call.result(patience(20))
+        assert held.inside == 1
+        held.let_go()
+    assert ask(lane, graph_id, number=3).fetches["y"].size == 10
 
 
 def test_draining_answers_what_runs(
