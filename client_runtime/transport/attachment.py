@@ -126,7 +126,7 @@ class Attachment:
         return self._patiently(lambda: self._run_once(call, repeatable), call)
 
     def _run_once(self, call: Call, repeatable: bool) -> Answer:
-        lane, sending = self._take_lane(), Sending(cautious=not repeatable)
+        lane, sending = self._take_lane(call.left), Sending(cautious=not repeatable)
         try:
             answer = exchange(lane, next(self._call_ids), call, sending)
         except (ConnectionLostError, CredentialsError) as error:
@@ -144,7 +144,7 @@ class Attachment:
             raise answer
         return answer
 
-    def _take_lane(self) -> Lane:
+    def _take_lane(self, left: Callable[[], float | None]) -> Lane:
         grant, channel = self._attached()
         with self._lock:
             lanes, self._idle = self._idle, []
@@ -156,7 +156,7 @@ class Attachment:
         for lane in lanes:
             if lane is not chosen and lane not in usable:
                 lane.close()
-        return chosen or self._lanes.open(channel, grant)
+        return chosen or self._lanes.open(channel, grant, left)
 
     def _give_back(self, lane: Lane) -> None:
         with self._lock:

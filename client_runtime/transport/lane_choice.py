@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 
 import grpc
 
@@ -16,7 +17,12 @@ from accel_protocol.lanes import KINDS
 from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.transport.grants import Grant
 from client_runtime.transport.lane import GrpcLane, Lane
-from client_runtime.transport.socket_lane import NoLaneError, open_local_lane, open_tls_lane
+from client_runtime.transport.socket_lane import (
+    OPEN_SECONDS,
+    NoLaneError,
+    open_local_lane,
+    open_tls_lane,
+)
 
 VARIABLE = "ACCEL_LANES"
 # A lane that could not be had is not asked for again so soon.
@@ -57,16 +63,24 @@ class LaneChoice:
         self._kinds = allowed_lanes(os.environ.get(VARIABLE)) if kinds is None else kinds
         self._not_before = 0.0
 
-    def open(self, channel: grpc.Channel, grant: Grant) -> Lane:
+    def open(
+        self, channel: grpc.Channel, grant: Grant, left: Callable[[], float | None] = lambda: None
+    ) -> Lane:
         """A new lane.
+
+        Args:
+            channel: for gRPC.
+            grant: whose ticket is shown on it.
+            left: tells how many seconds the call still has for which it is opened.
 
         Raises:
             AcceleratorError: the accelerator refused it, or the network failed.
+            DeadlineError: as `left` raises it.
             ConnectionLostError: no lane that is allowed can be had.
         """
         if elapsed_seconds() >= self._not_before:
             for kind, offered in (("local", grant.local_lane), ("tls", grant.lane_address)):
-                if offered and kind in self._kinds and (lane := self._try(kind, grant)):
+                if offered and kind in self._kinds and (lane := self._try(kind, grant, left())):
                     return lane
             self._not_before = elapsed_seconds() + _AGAIN_SECONDS
         if "grpc" not in self._kinds:
@@ -75,11 +89,12 @@ class LaneChoice:
             )
         return GrpcLane(channel, grant)
 
-    def _try(self, kind: str, grant: Grant) -> Lane | None:
+    def _try(self, kind: str, grant: Grant, left: float | None) -> Lane | None:
+        seconds = OPEN_SECONDS if left is None else min(left, OPEN_SECONDS)
         try:
             if kind == "local":
-                return open_local_lane(grant)
-            return open_tls_lane(self._endpoint, grant)
+                return open_local_lane(grant, seconds)
+            return open_tls_lane(self._endpoint, grant, seconds)
         except NoLaneError as error:
             _log.info("no lane of kind %s to %s: %s", kind, grant.accelerator_id, error)
         return None

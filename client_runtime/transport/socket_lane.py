@@ -32,8 +32,8 @@ from client_runtime.transport.channel import from_message
 from client_runtime.transport.grants import Grant, trusting
 
 # A lane is a short cut: who cannot have it soon takes the long way.
-_CONNECT_SECONDS = 2.0
-_OPEN_SECONDS = 10.0
+CONNECT_SECONDS = 2.0
+OPEN_SECONDS = 3.0
 # A host that vanished is noticed within half a minute, also in the middle of a call.
 _TCP = (("TCP_NODELAY", 1), ("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 2))
 _UNACKNOWLEDGED_MS = 25_000
@@ -51,24 +51,27 @@ class SocketLane:
     Args:
         connection: connected; TLS is verified.
         grant: whose ticket is shown on it.
+        seconds: how long the accelerator may take to answer that.
 
     Raises:
         AcceleratorError: the accelerator refused it.
-        OSError: it broke.
+        OSError: it broke, or took longer.
     """
 
-    def __init__(self, connection: socket.socket, grant: Grant) -> None:
+    def __init__(
+        self, connection: socket.socket, grant: Grant, seconds: float = OPEN_SECONDS
+    ) -> None:
         self.grant = grant
         self._socket = connection
         self._reader = MessageReader(self._read_into, DEFAULT_LIMITS)
         self._lock = threading.Lock()
         self._users, self._is_closed = 0, False
         self.has_begun_nothing = False
-        self._open()
+        self._open(seconds)
 
-    def _open(self) -> None:
+    def _open(self, seconds: float) -> None:
         asked = pb.LaneOpen(version=LANE_VERSION, ticket=self.grant.ticket)
-        self._socket.settimeout(_OPEN_SECONDS)
+        self._socket.settimeout(seconds)
         write_message(self._socket.sendall, [asked.SerializeToString()])
         opened = _read_opened(self._reader.next_whole())
         if opened.HasField("error"):
@@ -176,23 +179,32 @@ class SocketLane:
         return self._ended(incoming.frame.error)
 
 
-def open_tls_lane(endpoint: Endpoint, grant: Grant) -> SocketLane:
+def open_tls_lane(endpoint: Endpoint, grant: Grant, seconds: float = OPEN_SECONDS) -> SocketLane:
     """A lane over TLS 1.3 that accepts this accelerator only.
+
+    Args:
+        endpoint: whose authority is trusted.
+        grant: says where.
+        seconds: how long each step may take.
 
     Raises:
         NoLaneError: it cannot be had.
         AcceleratorError: the accelerator refused it.
     """
     with _or_no_lane():
-        connection = _connect(grant.lane_address)
+        connection = _connect(grant.lane_address, seconds)
         with _closed_on_failure(connection):
             tls = _with_tls(connection, endpoint, grant)
         with _closed_on_failure(tls):
-            return SocketLane(tls, grant)
+            return SocketLane(tls, grant, seconds)
 
 
-def open_local_lane(grant: Grant) -> SocketLane:
+def open_local_lane(grant: Grant, seconds: float = OPEN_SECONDS) -> SocketLane:
     """A lane to an accelerator on this host whose daemon is run by this user.
+
+    Args:
+        grant: says which.
+        seconds: how long each step may take.
 
     Raises:
         NoLaneError: it cannot be had; for instance, it is another host's.
@@ -203,13 +215,13 @@ def open_local_lane(grant: Grant) -> SocketLane:
             raise OSError("it has no such name")
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with _closed_on_failure(connection):
-            connection.settimeout(_CONNECT_SECONDS)
+            connection.settimeout(min(CONNECT_SECONDS, seconds))
             connection.connect(local_address(grant.local_lane))
             if user_of(connection) != os.geteuid():
                 raise OSError("another user listens there")
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 connection.setsockopt(socket.SOL_SOCKET, option, LOCAL_BUFFER_BYTES)
-            return SocketLane(connection, grant)
+            return SocketLane(connection, grant, seconds)
 
 
 @contextlib.contextmanager
@@ -229,14 +241,15 @@ def _closed_on_failure(connection: socket.socket) -> Iterator[None]:
         raise
 
 
-def _connect(address: str) -> socket.socket:
+def _connect(address: str, seconds: float) -> socket.socket:
     host, _, port = address.rpartition(":")
-    connection = socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS)
+    patience = min(CONNECT_SECONDS, seconds)
+    connection = socket.create_connection((host.strip("[]"), int(port)), patience)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (*_TCP, ("TCP_USER_TIMEOUT", _UNACKNOWLEDGED_MS)):
         if hasattr(socket, name):
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    connection.settimeout(_OPEN_SECONDS)
+    connection.settimeout(seconds)
     return connection
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from accel_protocol.errors import ConfigurationError, ConnectionLostError
-from accel_protocol.lanes import KINDS
+from accel_protocol.lanes import KINDS, local_address
 from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.transport import lane_choice
 from client_runtime.transport.grants import Grant
 from client_runtime.transport.lane_choice import LaneChoice, allowed_lanes
-from client_runtime.transport.socket_lane import NoLaneError
+from client_runtime.transport.socket_lane import OPEN_SECONDS, NoLaneError
 
 ENDPOINT = Endpoint("https://unused", None, "", "the test")
 GRANT = Grant("eia-1", "host", 0, "", "eia-1", "t", 0.0, "127.0.0.1:1", "accel-lane-" + "0" * 32)
@@ -57,7 +59,7 @@ def test_fastest_first(tried: list[str]) -> None:
 
 def test_what_works_is_taken(tried: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """And nothing slower is tried."""
-    monkeypatch.setattr(lane_choice, "open_local_lane", lambda _: Chosen("local"))
+    monkeypatch.setattr(lane_choice, "open_local_lane", lambda *_: Chosen("local"))
 
     assert kind_of(LaneChoice(ENDPOINT, KINDS)) == "local"
     assert tried == []
@@ -109,6 +111,20 @@ def test_environment_that_is_wrong(value: str) -> None:
     """What is no lane is said."""
     with pytest.raises(ConfigurationError, match="ACCEL_LANES"):
         allowed_lanes(value)
+
+
+def test_opening_takes_no_longer_than_the_call_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An accelerator that was stopped takes connections and says nothing."""
+    name = "accel-lane-" + "f" * 32
+    grant = replace(GRANT, lane_address="", local_lane=name)
+    give_up_at = time.monotonic() + 0.2
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(local_address(name))
+        silent.listen()
+        choice = LaneChoice(ENDPOINT, ("local",))
+        with pytest.raises(ConnectionLostError, match="None of the allowed"):
+            choice.open(cast(Any, None), grant, lambda: give_up_at - time.monotonic())
+    assert time.monotonic() - give_up_at < OPEN_SECONDS - 0.5
 
 
 def test_port_that_nobody_listens_on() -> None:
