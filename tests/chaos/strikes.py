@@ -84,8 +84,12 @@ def _rotate(world: World, strike: Strike) -> None:
 
 def _revoke(world: World, strike: Strike) -> End:
     mine = [one for one in world.keys if one % len(world.pids) == strike.accelerator]
-    client = mine[int(strike.chance * len(mine))]
+    left = [one for one in mine if one not in world.revoked]
+    if not left:
+        return lambda: None  # none of them has a key that could be taken away
+    client = left[int(strike.chance * len(left))]
     gone = world.keys[client]
+    world.revoked.add(client)
     world.change(lambda now: now.without_key(gone.access_key_id))
     now = time.monotonic()
     world.history.note("revoke", strike.accelerator, now, now, gone.access_key_id)
@@ -94,6 +98,7 @@ def _revoke(world: World, strike: Strike) -> End:
         key = new_key()
         world.change(lambda now: now.with_key(user_of(client), key))
         world.keys[client] = key
+        world.revoked.discard(client)
 
     return again
 

@@ -111,6 +111,7 @@ class World:
         history: where process changes are noted.
         pids: of the accelerators' processes, 0 while there is none.
         keys: of each client.
+        revoked: clients whose key is revoked at present.
         rotten: files that were damaged on purpose, and what they were damaged to.
     """
 
@@ -120,6 +121,7 @@ class World:
     history: History
     pids: list[int] = field(default_factory=lambda: [0] * ACCELERATORS)
     keys: dict[int, Key] = field(default_factory=dict)
+    revoked: set[int] = field(default_factory=set)
     rotten: dict[Path, str] = field(default_factory=dict)
     _stopped: threading.Event = field(default_factory=threading.Event)
 
