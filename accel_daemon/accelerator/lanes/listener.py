@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import Protocol
 
 from accel_daemon.accelerator.lanes.lane import House, Lane
-from accel_daemon.accelerator.lanes.wire import SocketWire, peer_name
+from accel_daemon.accelerator.lanes.wire import Wire, peer_name
 from accel_protocol.errors import AcceleratorError
 
 _log = logging.getLogger(__name__)
@@ -112,11 +112,11 @@ class LaneListener:
     def _serve(self, connection: socket.socket, peer: str) -> None:
         try:
             if self._handshake.shake(connection):
-                self._serve_lane(connection, SocketWire(connection, peer, _STRANGER_SECONDS))
+                self._serve_lane(connection, Wire(connection, peer, _STRANGER_SECONDS))
         finally:
             self._forget(connection)
 
-    def _serve_lane(self, connection: socket.socket, wire: SocketWire) -> None:
+    def _serve_lane(self, connection: socket.socket, wire: Wire) -> None:
         lane = Lane(self._house, wire, lambda: self._admit(connection))
         with self._lock:
             self._lanes.add(lane)

@@ -8,7 +8,6 @@ import select
 import socket
 import ssl
 import time
-from typing import Protocol
 
 from accel_protocol.errors import ConnectionLostError
 from accel_protocol.tensors import Buffer
@@ -17,45 +16,10 @@ _LAST_BYTES_SECONDS = 2.0
 _DRAINED_BYTES = 1 << 20
 
 
-class Wire(Protocol):
-    """One connection. Its thread reads and writes; other threads may only `wake` it."""
-
-    peer: str
-
-    def fileno(self) -> int:
-        """Its descriptor."""
-
-    def wait(self) -> bool:
-        """Wait, without end, until there is something to read; False where `wake` came before."""
-
-    def read_into(self, room: memoryview) -> int:
-        """Fill the beginning of `room`; how many bytes came, 0 at the end.
-
-        Raises:
-            TimeoutError: nothing came in time.
-            ConnectionLostError: it broke.
-        """
-
-    def write(self, data: Buffer) -> None:
-        """Write all of it.
-
-        Raises:
-            TimeoutError: it was not taken in time.
-            ConnectionLostError: it broke.
-        """
-
-    def wake(self) -> None:
-        """End `wait`, now or when it comes; on any thread."""
-
-    def end_writing(self) -> None:
-        """Let the other side see the end."""
-
-    def close(self) -> None:
-        """End it, after what was written last has arrived if that is possible."""
-
-
-class SocketWire:
+class Wire:
     """A connected socket, with TLS or without.
+
+    Its thread reads and writes; other threads may only `wake` it.
 
     Args:
         connection: connected, and blocking.
@@ -72,17 +36,22 @@ class SocketWire:
         self._poll.register(self._woken, select.POLLIN)
 
     def fileno(self) -> int:
-        """See `Wire.fileno`."""
+        """Its descriptor."""
         return self._socket.fileno()
 
     def wait(self) -> bool:
-        """See `Wire.wait`."""
+        """Wait, without end, until there is something to read; False where `wake` came before."""
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
             return True
         return all(descriptor != self._woken for descriptor, _ in self._poll.poll())
 
     def read_into(self, room: memoryview) -> int:
-        """See `Wire.read_into`."""
+        """Fill the beginning of `room`; how many bytes came, 0 at the end.
+
+        Raises:
+            TimeoutError: nothing came in time.
+            ConnectionLostError: it broke.
+        """
         try:
             return self._socket.recv_into(room)
         except TimeoutError:
@@ -91,7 +60,12 @@ class SocketWire:
             raise _broken() from error
 
     def write(self, data: Buffer) -> None:
-        """See `Wire.write`."""
+        """Write all of it.
+
+        Raises:
+            TimeoutError: it was not taken in time.
+            ConnectionLostError: it broke.
+        """
         try:
             self._socket.sendall(data)
         except TimeoutError:
@@ -100,17 +74,17 @@ class SocketWire:
             raise _broken() from error
 
     def wake(self) -> None:
-        """See `Wire.wake`."""
+        """End `wait`, now or when it comes; on any thread."""
         with contextlib.suppress(OSError):  # it is closed already
             os.eventfd_write(self._woken, 1)
 
     def end_writing(self) -> None:
-        """See `Wire.end_writing`."""
+        """Let the other side see the end."""
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._socket, socket.SHUT_WR)
 
     def close(self) -> None:
-        """See `Wire.close`."""
+        """End it, after what was written last has arrived if that is possible."""
         with contextlib.suppress(OSError):
             self._read_the_rest()
         self._socket.close()
