@@ -495,6 +495,5 @@ def presigned(office: Office, key: AccessKey) -> str:
 
 def opened(office: Office, url: str) -> str:
     """What an address answers without a key: its reason, or "" for a success."""
-    path = url.removeprefix(office.daemon.ready["control"])
-    answer = office.daemon.call("GET", path)
+    answer = office.daemon.call("GET", url.removeprefix(office.daemon.ready["control"]))
     return str(answer.json().get("reason", "")) if answer.status != 200 else ""

@@ -496,5 +496,4 @@ def test_one_change(
     """Of whatever was signed, the smallest change is refused."""
     # "a/.." is nothing, whatever its name is, so such a path has changes that mean nothing.
     possible = [one for one in BELIEVED if change is not change_path or ".." not in one.path]
-    changed = change(data.draw(st.sampled_from(possible)), data.draw)
-    refusal(changed)
+    refusal(change(data.draw(st.sampled_from(possible)), data.draw))
