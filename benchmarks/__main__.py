@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import machine, measuring, plots, table
 from benchmarks.field import Field, open_field
-from benchmarks.plan import Measurement, plan
+from benchmarks.plan import Measurement, curves, plan
 from benchmarks.processes import WorkerError
 from benchmarks.targets import OURS, QUICK, Group, Row, chosen, judge
 
@@ -28,6 +28,8 @@ def main() -> int:
         sys.exit(str(error))
     rounds = given.rounds or (3 if given.quick else 15)
     wanted = plan(rows, everything=not names, rounds=rounds, quick=given.quick)
+    if given.curves:
+        rows, wanted = [], curves(rounds=rounds)
     facts = machine.facts()
     with open_field(given.triton) as field:
         groups: dict[str, Group] = {}
@@ -44,6 +46,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="short turns and the cheap rows")
     parser.add_argument("--rows", default="", help="names of rows, comma-separated; all by default")
+    parser.add_argument("--curves", action="store_true", help="what the pictures show, and no rows")
     parser.add_argument("--rounds", type=int, default=0, help="turns of each contestant")
     parser.add_argument("--json", type=Path, help="gets everything that was measured")
     parser.add_argument("--plots", type=Path, help="folder that gets pictures, with matplotlib")
@@ -63,6 +66,8 @@ def _measured(field: Field, one: Measurement) -> Group:
         return measuring.throughput(
             field, one.work, one.contestants, one.rounds, one.amount, one.seconds
         )
+    if one.kind == "models":
+        return measuring.models(field, one.contestants, one.rounds, one.amount)
     if one.kind == "memory":
         return measuring.memory(field, one.work, one.amount)
     if one.kind == "cold":

@@ -62,7 +62,7 @@ class Field:
         worker, way = CONTESTANTS[name]
         if worker in self.without:
             raise WorkerError(self.without[worker])
-        if do in ("calls", "load"):
+        if do in ("calls", "load", "round"):
             given["way"] = way
         try:
             return self.workers[worker].tell(do, **given)

@@ -24,6 +24,7 @@ from client_runtime import EIPredictor
 EIPredictor(sys.argv[1])({"x": np.ones((1, 16), np.float32)})
 print("done", flush=True)
 """
+_FEW_CALLS = 50
 _IMPORT = "import tensorflow; print('done', flush=True)"
 
 
@@ -58,6 +59,16 @@ def latency(field: Field, work: str, names: Sequence[str], rounds: int, calls: i
 
     def turn_of(name: str) -> Turn:
         return lambda _: field.tell(name, "calls", work=work, count=calls)
+
+    return take_turns("s", {name: turn_of(name) for name in names}, rounds)
+
+
+def models(field: Field, names: Sequence[str], rounds: int, count: int) -> Group:
+    """Seconds of single calls that go round so many models, each model once in a turn."""
+    field.make_models([f"small-{number}" for number in range(count)])
+
+    def turn_of(name: str) -> Turn:
+        return lambda _: field.tell(name, "round", models=count, count=max(count, _FEW_CALLS))
 
     return take_turns("s", {name: turn_of(name) for name in names}, rounds)
 

@@ -21,12 +21,12 @@ def _saved(folder: Path, module: Any, serve: Callable[[Any], Any], shape: list[i
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
 
 
-def tiny(folder: Path) -> None:
+def tiny(folder: Path, seed: int = 1) -> None:
     """One small matrix product: all that is measured is what surrounds it."""
     import tensorflow as tf
 
     module = tf.Module()
-    module.w = tf.Variable(tf.random.stateless_normal([16, 4], [1, 0]))
+    module.w = tf.Variable(tf.random.stateless_normal([16, 4], [seed, 0]))
     _saved(folder, module, lambda x: {"y": x @ module.w}, [None, 16])
 
 
@@ -71,12 +71,15 @@ MAKERS: Mapping[str, Callable[[Path], None]] = {
 }
 
 
+SEEDED: Mapping[str, Callable[[Path, int], None]] = {"big": big, "small": tiny}
+
+
 def main(folder: str, *names: str) -> None:
-    """Make these models in the folder; "big-7" is the big one with seed 7."""
+    """Make these models in the folder; "big-7" is the big one with seed 7, small ones likewise."""
     for name in names:
         kind, _, seed = name.partition("-")
         if seed:
-            big(Path(folder) / name, int(seed))
+            SEEDED[kind](Path(folder) / name, int(seed))
         else:
             MAKERS[kind](Path(folder) / name)
 

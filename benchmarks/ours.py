@@ -75,15 +75,26 @@ class Ours:
         os.environ[VARIABLE] = LANES
         self._open, self._models = EIPredictor, Path(models)
         self._predictors: dict[tuple[str, str], Any] = {}
+        self._attachments: dict[str, Any] = {}
 
     def _predictor(self, work: str, lanes: str) -> Any:
         """A predictor that has had an answer over these lanes, which stay its own."""
         key = (WORKS[work].model, lanes)
         if key not in self._predictors:
             os.environ[VARIABLE] = lanes
-            self._predictors[key] = self._open(self._models / WORKS[work].model)
+            shared = self._shared(lanes) if work.startswith("small-") else None
+            path = self._models / WORKS[work].model
+            self._predictors[key] = self._open(path, attachment=shared)
             self._predictors[key]({"x": WORKS[work].feed()})
         return self._predictors[key]
+
+    def _shared(self, lanes: str) -> Any:
+        """The connection of a program with many models, which it opens once."""
+        from client_runtime import connect
+
+        if lanes not in self._attachments:
+            self._attachments[lanes] = connect()
+        return self._attachments[lanes]
 
     def caller(self, work: str, way: str) -> Caller:
         """See `worker.Contestant`; the way names the lanes that may be taken."""

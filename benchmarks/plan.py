@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.targets import OURS, OURS_LOCAL, Row
-from benchmarks.work import SIZES
+from benchmarks.work import MODELS, SIZES
 
 ALL = (
     "memcpy",
@@ -23,7 +23,9 @@ ALL = (
 _COMPUTED = ("session", "prepared", "function", OURS, OURS_LOCAL, "grpc-session", "triton")
 _MOVED = ("memcpy", "tls", "grpc-stream", OURS, OURS_LOCAL, "grpc-session", "triton")
 _LOADED = (OURS, "session", "triton")
-CLIENTS = (1, 4, 16)
+# Triton starts a process with TensorFlow for each model.
+_MANY = (OURS, "session", "grpc-session")
+CLIENTS = (1, 4, 16, 64)
 _CALLS = {"tiny": 50, "large": 5, "mobilenet": 5, "resnet": 3}
 _SECONDS = 2.0
 
@@ -65,7 +67,8 @@ def plan(rows: Sequence[Row], *, everything: bool, rounds: int, quick: bool) -> 
         needed.setdefault(row.group, set()).update((row.ours, *row.others))
     wanted = [_of(group, names, rounds, quick) for group, names in needed.items()]
     if everything:
-        wanted = [_with_all(one) for one in wanted] + _curves(set(needed), rounds)
+        wanted = [_with_all(one) for one in wanted]
+        wanted += [one for one in curves(rounds=rounds) if one.group not in needed]
     return wanted
 
 
@@ -93,20 +96,28 @@ def _with_all(one: Measurement) -> Measurement:
     return Measurement(one.group, one.kind, one.work, chosen, one.rounds, one.amount, one.seconds)
 
 
-def _curves(already: set[str], rounds: int) -> list[Measurement]:
+def curves(*, rounds: int) -> list[Measurement]:
+    """The measurements that the pictures show, each with a third of the turns."""
     few = max(1, rounds // 3)
     loads = [
         Measurement(f"{work}-{n}-clients", "throughput", work, _LOADED, few, n, _SECONDS / 2)
         for work in ("tiny", "mobilenet")
         for n in CLIENTS
-        if f"{work}-{n}-clients" not in already
     ]
+    models = [Measurement(f"models-{n}", "models", "", _MANY, few, n) for n in MODELS]
     payloads = [
-        Measurement(f"payload-{size}", "latency", f"payload-{size}", _MOVED, few, _calls_of(size))
-        for size in SIZES
+        Measurement(f"payload-{n}", "latency", f"payload-{n}", _moving(n), few, _calls_of(n))
+        for n in SIZES
     ]
-    return [*loads, *payloads]
+    return [*loads, *models, *payloads]
+
+
+def _moving(size: int) -> tuple[str, ...]:
+    """Who moves this much: the peers hold a gigabyte several times over."""
+    return _MOVED if size < 1_000_000_000 else ("memcpy", "tls", OURS, OURS_LOCAL)
 
 
 def _calls_of(size: int) -> int:
-    return 20 if size < 1_000_000 else 4
+    if size < 1_000_000:
+        return 20
+    return 4 if size < 100_000_000 else 1

@@ -1,4 +1,4 @@
-"""Two pictures, where matplotlib is installed: latency by payload, throughput by clients."""
+"""Pictures, where matplotlib is installed: latency by payload and models, calls by clients."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def write(groups: Mapping[str, Group], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {
         "latency.svg": (r"payload-(\d+)", "bytes in", "seconds"),
+        "models.svg": (r"models-(\d+)", "models that a caller goes round", "seconds a call"),
         "throughput-tiny.svg": (r"tiny-(\d+)-clients", "clients", "calls/s, tiny model"),
         "throughput-mobilenet.svg": (r"mobilenet-(\d+)-clients", "clients", "calls/s, MobileNetV2"),
     }

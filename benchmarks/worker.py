@@ -51,6 +51,16 @@ class Orders:
             taken.append(time.perf_counter() - started)
         return taken
 
+    def do_round(self, way: str, models: int, count: int) -> list[float]:
+        """The seconds of each of so many calls, each to the next of so many models."""
+        calls = [self._ready(f"small-{number}", way, 1)[0] for number in range(models)]
+        taken = []
+        for number in range(count):
+            started = time.perf_counter()
+            calls[number % models]()
+            taken.append(time.perf_counter() - started)
+        return taken
+
     def do_load(self, work: str, way: str, clients: int, seconds: float) -> float:
         """Calls a second of so many threads that call without a pause."""
         callers = self._ready(work, way, clients)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.plan import plan
+from collections.abc import Callable
+
+from benchmarks.plan import curves, plan
 from benchmarks.targets import ROWS, chosen
+from benchmarks.worker import Orders
 
 
 def test_every_row_has_a_measurement_with_all_it_compares() -> None:
@@ -36,3 +39,24 @@ def test_quick_turns_are_shorter() -> None:
 
     assert quick.amount < whole.amount
     assert quick.rounds == whole.rounds == 3
+
+
+def test_curves_reach_as_far_as_promised() -> None:
+    """Payloads go to a gigabyte, clients to 64 and models to 100, ours among the contestants."""
+    groups = {one.group: one for one in curves(rounds=15)}
+
+    for group in ("payload-1000000000", "tiny-64-clients", "mobilenet-64-clients", "models-100"):
+        assert "ours" in groups[group].contestants
+
+
+def test_turn_goes_round_every_model() -> None:
+    """No model of a hundred is left out of a turn."""
+    called: list[str] = []
+
+    class Recorded:
+        def caller(self, work: str, way: str) -> Callable[[], None]:
+            return lambda: called.append(work)
+
+    Orders(Recorded()).carry_out("round", way="", models=3, count=6)
+
+    assert called == ["small-0", "small-1", "small-2"] * 2
