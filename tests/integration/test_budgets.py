@@ -20,6 +20,7 @@ from tests.integration.conftest import make_model
 FEEDS = {"x": np.ones((1, 4), np.float32)}
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_one_message_each_way_per_warm_inference(daemon: Daemon, home: Path, model: Path) -> None:
     """A warm inference is one message each way: no other call, no new ticket."""
     with connect() as observer, EIPredictor(model) as predictor:
@@ -40,6 +41,7 @@ def tickets_issued(daemon: Daemon) -> int:
     return (daemon.home / "daemon" / "audit.log").read_text().count("A ticket was issued")
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_fresh_process_with_the_model_there_makes_two_calls(
     daemon: Daemon, home: Path, model: Path
 ) -> None:
