@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+import pytest
 
 from accel_protocol.limits import DEFAULT_LIMITS
 from client_runtime import EIPredictor
@@ -57,6 +58,7 @@ class Flood:
             self.failures.append(error)
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_a_flood_of_one_model_is_not_ahead_of_another(
     home: Path, tmp_path: Path, model: Path
 ) -> None:
