@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from client_runtime import EIPredictor, connect
-from tests.conftest import Daemon, environment, patience, start_daemon, use_home
+from tests.conftest import Daemon, environment, patience
 from tests.integration.conftest import local_answer
 
 SCRIPT = """
@@ -197,17 +197,9 @@ def test_by_tensor_names_equals_by_signature(home: Path, model: Path) -> None:
     assert by_name.uploaded_bytes == 0
 
 
-def test_daemon_without_options_just_works(
-    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A new home gets CA, administrator and profile; SIGTERM ends it with status 0."""
-    daemon = start_daemon(tmp_path / "home", "--port", "0")
-    use_home(monkeypatch, daemon.home)
-    try:
-        with EIPredictor(model) as predictor:
-            assert predictor({"x": np.ones((1, 4), np.float32)})["z"] == 4
-        for private in ("client.json", "ca/ca.key", "daemon/identities.json"):
-            assert (daemon.home / private).stat().st_mode & 0o077 == 0
-    finally:
-        status = daemon.stop()
-    assert status == 0
+def test_daemon_without_options_just_works(daemon: Daemon, home: Path, model: Path) -> None:
+    """A new home gets CA, administrator and profile; that SIGTERM ends it, its fixture sees."""
+    with EIPredictor(model) as predictor:
+        assert predictor({"x": np.ones((1, 4), np.float32)})["z"] == 4
+    for private in ("client.json", "ca/ca.key", "daemon/identities.json"):
+        assert (daemon.home / private).stat().st_mode & 0o077 == 0

@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from accel_daemon.iam.principals import User
 from accel_protocol.errors import (
     AcceleratorError,
     AccessDeniedError,
@@ -27,6 +28,7 @@ from client_runtime.transport.lane_choice import LaneChoice
 from tests.conftest import Daemon, patience
 from tests.integration.conftest import LoneAccelerator
 from tests.integration.open_stream import ending, streams
+from tests.integration.realm import Realm, new_key
 
 
 def other_home(tmp_path: Path, daemon: Daemon, **changes: str) -> Path:
@@ -158,19 +160,21 @@ def test_unknown_accelerator(home: Path) -> None:
 
 def test_denied_user(daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user whose policy does not allow Connect is known, and refused."""
-    policy = tmp_path / "policy.json"
     allowed = {"Effect": "Allow", "Action": "elastic-inference:Describe*", "Resource": "*"}
-    policy.write_text(json.dumps({"Version": "2012-10-17", "Statement": [allowed]}))
-    words = daemon.command("user", "add", "reader", "--policy", str(policy)).split()
-    key_id = next(word for word in words if word.startswith("AKIA"))
-    secret = next(word for word in words if len(word) == 40)
-    home = other_home(tmp_path, daemon, access_key_id=key_id, secret_access_key=secret)
+    document, key, realm = (
+        {"Version": "2012-10-17", "Statement": [allowed]},
+        new_key(),
+        Realm(daemon),
+    )
+    realm.change(lambda now: now.with_user(User("reader", (document,), (key,))))
+    pair = {"access_key_id": key.access_key_id, "secret_access_key": key.secret_access_key}
+    home = other_home(tmp_path, daemon, **pair)
     monkeypatch.setenv("ACCEL_HOME", str(home))
 
     try:
         refused(AccessDeniedError, "ACCESS_DENIED")
     finally:
-        daemon.command("user", "remove", "reader")
+        realm.change(lambda now: now.without_user("reader"))
 
 
 # Tickets: an accelerator started by the test, which therefore can sign any ticket.
