@@ -19,7 +19,7 @@ from tests.integration.conftest import counting_model
 PLACES = DEFAULT_LIMITS.concurrent_runs
 CALLERS = 8 * PLACES
 CALLS = 15
-SLOW = {"steps": np.int64(5_000)}
+SLOW = {"steps": np.int64(2_000)}
 FEEDS = {"x": np.ones((1, 4), np.float32)}
 
 
