@@ -45,6 +45,8 @@ _FIRST = (
     "tests/accel_daemon/engines",
 )
 _OURS = ("ACCEL_", "AWS_", "EI_", "ECS_")
+# What a test, or who runs all of them, chose for its clients: how patient, and over which lanes.
+_KEPT = ("ACCEL_TEST_TIME_SCALE", "ACCEL_LANES")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -120,7 +122,7 @@ def daemon_command() -> list[str]:
 
 def environment(home: Path) -> dict[str, str]:
     """An environment for child processes with only this home in it."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(_OURS)}
+    kept = {k: v for k, v in os.environ.items() if k in _KEPT or not k.startswith(_OURS)}
     return {**kept, "ACCEL_HOME": str(home), "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
@@ -161,7 +163,7 @@ def home(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> Path:
 def use_home(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """Make this process a client in `home` and nowhere else."""
     for name in list(os.environ):
-        if name.startswith(_OURS) and name != "ACCEL_TEST_TIME_SCALE":
+        if name.startswith(_OURS) and name not in _KEPT:
             monkeypatch.delenv(name)
     monkeypatch.setenv("ACCEL_HOME", str(home))
 

@@ -1006,7 +1006,8 @@ class LaneOpen(google.protobuf.message.Message):
     local socket instead. Where it listens is in the answer to `Connect`; a client that cannot reach it
     uses Run. Each message has its length before it, four bytes, little-endian. The client's first one is
     LaneOpen, the accelerator's LaneOpened; then come RunRequest and RunResponse with the rules of Run,
-    under the same ticket, limits and deadlines. A RunResponse with call_id 0 and an error says why the
+    under the same ticket, limits and deadlines. A client may send calls before LaneOpened has come: they
+    begin after it, and never on a lane that is refused. A RunResponse with call_id 0 and an error says why the
     accelerator ends the lane; the error's field "interrupted_call" names the call that may have begun,
     without it none has. Closing the connection cancels the call that is on it.
     """

@@ -38,6 +38,7 @@ from client_runtime.transport.grants import Grant
 from client_runtime.transport.lane import Lane
 from client_runtime.transport.lane_choice import LaneChoice
 from client_runtime.transport.retrying import RetryBudget, Ride, renewable
+from client_runtime.transport.socket_lane import NoLaneError
 from client_runtime.transport.uploading import Upload
 
 _log = logging.getLogger(__name__)
@@ -126,7 +127,15 @@ class Attachment:
         return self._patiently(lambda: self._run_once(call, repeatable), call)
 
     def _run_once(self, call: Call, repeatable: bool) -> Answer:
-        lane, sending = self._take_lane(call.left), Sending(cautious=not repeatable)
+        lane = self._take_lane(call.left)
+        try:
+            return self._run_on(lane, call, repeatable)
+        except NoLaneError as error:  # it never opened
+            self._lanes.could_not_be_had(lane, error)
+        return self._run_on(self._take_lane(call.left), call, repeatable)
+
+    def _run_on(self, lane: Lane, call: Call, repeatable: bool) -> Answer:
+        sending = Sending(cautious=not repeatable)
         try:
             answer = exchange(lane, next(self._call_ids), call, sending)
         except (ConnectionLostError, CredentialsError) as error:

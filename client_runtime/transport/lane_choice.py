@@ -66,7 +66,7 @@ class LaneChoice:
     def open(
         self, channel: grpc.Channel, grant: Grant, left: Callable[[], float | None] = lambda: None
     ) -> Lane:
-        """A new lane.
+        """A new lane, which may still turn out not to be had: see `could_not_be_had`.
 
         Args:
             channel: for gRPC.
@@ -82,12 +82,20 @@ class LaneChoice:
             for kind, offered in (("local", grant.local_lane), ("tls", grant.lane_address)):
                 if offered and kind in self._kinds and (lane := self._try(kind, grant, left())):
                     return lane
-            self._not_before = elapsed_seconds() + _AGAIN_SECONDS
+            self._wait_a_while()
         if "grpc" not in self._kinds:
             raise ConnectionLostError(
                 "None of the allowed lanes can be had.", remedy=f"Let {VARIABLE} allow more."
             )
         return GrpcLane(channel, grant)
+
+    def could_not_be_had(self, lane: Lane, error: NoLaneError) -> None:
+        """A lane failed before it was open; the next one is of the kind that always works."""
+        _log.info("no lane to %s: %s", lane.grant.accelerator_id, error)
+        self._wait_a_while()
+
+    def _wait_a_while(self) -> None:
+        self._not_before = elapsed_seconds() + _AGAIN_SECONDS
 
     def _try(self, kind: str, grant: Grant, left: float | None) -> Lane | None:
         seconds = OPEN_SECONDS if left is None else min(left, OPEN_SECONDS)

@@ -12,7 +12,12 @@ from collections.abc import Iterable, Iterator
 
 from google.protobuf.message import DecodeError
 
-from accel_protocol.errors import AcceleratorError, ConnectionLostError, StreamError
+from accel_protocol.errors import (
+    AcceleratorError,
+    ConnectionLostError,
+    DeadlineError,
+    StreamError,
+)
 from accel_protocol.frames import Message
 from accel_protocol.lanes import (
     INTERRUPTED_CALL,
@@ -34,28 +39,34 @@ from client_runtime.transport.grants import Grant, trusting
 # A lane is a short cut: who cannot have it soon takes the long way.
 CONNECT_SECONDS = 2.0
 OPEN_SECONDS = 3.0
+# What is sent before the accelerator has answered that the lane is open. Sockets hold as much
+# without anyone reading it, so that neither side waits for the other to read.
+EARLY_BYTES = 48 * 1024
 # A host that vanished is noticed within half a minute, also in the middle of a call.
 _TCP = (("TCP_NODELAY", 1), ("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 2))
 _UNACKNOWLEDGED_MS = 25_000
+_LAST_WORD_SECONDS = 1.0
 # Where a system has no such flag, whether anything came is asked with select.
 _LOOK = int(socket.MSG_PEEK) | int(getattr(socket, "MSG_DONTWAIT", 0))
 
 
-class NoLaneError(Exception):
+class NoLaneError(ConnectionLostError):
     """This lane cannot be had, which says nothing of others."""
 
 
 class SocketLane:
-    """See `lane.Lane`.
+    """See `lane.Lane`. A first call may be sent before the accelerator has answered the opening.
+
+    It begins no call on a lane that it refuses. A refusal is raised where the answer is waited for:
+    by `wait_until_open`, `receive`, or `send` where there is much to be sent.
 
     Args:
         connection: connected; TLS is verified.
         grant: whose ticket is shown on it.
-        seconds: how long the accelerator may take to answer that.
+        seconds: how long the accelerator may take to answer that, where a call waits to be sent.
 
     Raises:
-        AcceleratorError: the accelerator refused it.
-        OSError: it broke, or took longer.
+        OSError: it broke.
     """
 
     def __init__(
@@ -67,26 +78,53 @@ class SocketLane:
         self._lock = threading.Lock()
         self._users, self._is_closed = 0, False
         self.has_begun_nothing = False
-        self._open(seconds)
+        self._seconds, self._is_opened = seconds, False
+        asked = pb.LaneOpen(version=LANE_VERSION, ticket=grant.ticket)
+        connection.settimeout(None)
+        self._early = write_message(connection.sendall, [asked.SerializeToString()])
 
-    def _open(self, seconds: float) -> None:
-        asked = pb.LaneOpen(version=LANE_VERSION, ticket=self.grant.ticket)
+    def wait_until_open(self) -> None:
+        """Wait for the answer to the opening, for as long as the accelerator may take.
+
+        Raises:
+            NoLaneError: the lane cannot be had.
+            AcceleratorError: the accelerator refused it.
+        """
+        self._enter()
+        try:
+            self._await_opening(self._seconds)
+        finally:
+            self._leave()
+
+    def _await_opening(self, seconds: float | None) -> None:
+        if self._is_opened:
+            return
         self._socket.settimeout(seconds)
-        write_message(self._socket.sendall, [asked.SerializeToString()])
-        opened = _read_opened(self._reader.next_whole())
-        if opened.HasField("error"):
-            raise from_message(opened.error)
+        try:
+            opened = _read_opened(self._reader.next_whole())
+        except (ConnectionLostError, StreamError) as error:
+            # An alert, which nobody else can send, came in place of the answer.
+            self.has_begun_nothing = "_ALERT_" in str(getattr(error.__cause__, "reason", ""))
+            raise NoLaneError(error.message) from error
         self._socket.settimeout(None)
+        if opened.HasField("error"):
+            self.has_begun_nothing = True
+            raise _refusal(opened.error)
+        self._is_opened = True
 
     def is_taken_up(self) -> bool:
         """See `Lane.is_taken_up`."""
-        return True  # a lane that is not does not exist
+        return True  # who is not there neither shakes hands nor answers
 
     def send(self, messages: Iterable[Message]) -> None:
         """See `Lane.send`."""
         self._enter()
         try:
             for message in messages:
+                if not self._is_opened:
+                    self._early += sum(map(len, message))
+                    if self._early > EARLY_BYTES:
+                        self._await_opening(self._seconds)
                 write_message(self._write, message)
         finally:
             self._leave()
@@ -95,6 +133,7 @@ class SocketLane:
         """See `Lane.receive`."""
         self._enter()
         try:
+            self._await_opening(None)
             incoming = self._reader.next()
         finally:
             self._leave()
@@ -170,17 +209,19 @@ class SocketLane:
     def _last_word(self) -> AcceleratorError | None:
         """What the accelerator said before it stopped reading, if it said anything."""
         try:
-            self._socket.settimeout(1.0)
+            self._await_opening(_LAST_WORD_SECONDS)
+            self._socket.settimeout(_LAST_WORD_SECONDS)
             incoming = self._reader.next()
-        except (OSError, AcceleratorError):
-            return None
+        except (OSError, AcceleratorError) as error:
+            is_known = self.has_begun_nothing or isinstance(error, NoLaneError)
+            return error if is_known and isinstance(error, AcceleratorError) else None
         if incoming is None or incoming.frame.error is None:
             return None
         return self._ended(incoming.frame.error)
 
 
 def open_tls_lane(endpoint: Endpoint, grant: Grant, seconds: float = OPEN_SECONDS) -> SocketLane:
-    """A lane over TLS 1.3 that accepts this accelerator only.
+    """A lane over TLS 1.3 that accepts this accelerator only; it may still be refused.
 
     Args:
         endpoint: whose authority is trusted.
@@ -189,7 +230,6 @@ def open_tls_lane(endpoint: Endpoint, grant: Grant, seconds: float = OPEN_SECOND
 
     Raises:
         NoLaneError: it cannot be had.
-        AcceleratorError: the accelerator refused it.
     """
     with _or_no_lane():
         connection = _connect(grant.lane_address, seconds)
@@ -221,7 +261,10 @@ def open_local_lane(grant: Grant, seconds: float = OPEN_SECONDS) -> SocketLane:
                 raise OSError("another user listens there")
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 connection.setsockopt(socket.SOL_SOCKET, option, LOCAL_BUFFER_BYTES)
-            return SocketLane(connection, grant, seconds)
+            lane = SocketLane(connection, grant, seconds)
+            # The system connects in place of an accelerator that has hung, which shakes no hands.
+            lane.wait_until_open()
+            return lane
 
 
 @contextlib.contextmanager
@@ -272,6 +315,14 @@ def _read_opened(message: bytes | None) -> pb.LaneOpened:
         return pb.LaneOpened.FromString(message)
     except DecodeError:
         raise StreamError("The accelerator's first message cannot be read.") from None
+
+
+def _refusal(error: pb.Error) -> AcceleratorError:
+    typed = from_message(error)
+    # It has no lanes now, or no time for one; what it said of tickets and places holds for all.
+    if isinstance(typed, ConnectionLostError | DeadlineError):
+        return NoLaneError(typed.message, request_id=typed.request_id)
+    return typed
 
 
 def _why_it_ended(data: memoryview) -> AcceleratorError:

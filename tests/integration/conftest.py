@@ -23,6 +23,7 @@ from accel_daemon.launch_order import AuditedDecision, HolderPolicies, LaunchOrd
 from accel_daemon.pki.authority import create_authority, issue_leaf
 from accel_daemon.sandbox.enter import default_level
 from accel_protocol.lanes import KINDS
+from client_runtime import EIPredictor, connect
 from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.transport import channel as channels
 from client_runtime.transport.grants import Grant
@@ -78,10 +79,33 @@ def counting_model(folder: Path) -> Path:
 
 
 @pytest.fixture(params=KINDS)
-def each_lane(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def each_lane(request: pytest.FixtureRequest) -> Iterator[str]:
     """The only kind of lane that this test's clients may use."""
-    monkeypatch.setenv(VARIABLE, request.param)
+    with over(request.param):
+        yield str(request.param)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """The kind of lane that this test's streams are on."""
     return str(request.param)
+
+
+@contextmanager
+def over(kind: str) -> Iterator[None]:
+    """Clients that are made meanwhile use this kind of lane and no other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, kind)
+        yield
+
+
+def one_per_lane(model: Path) -> list[EIPredictor]:
+    """A client of a model on each kind of lane, for tests that are too slow to be repeated."""
+    made = []
+    for kind in KINDS:
+        with over(kind):
+            made.append(EIPredictor(model, attachment=connect()))
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -110,6 +134,8 @@ class LoneAccelerator:
     process: subprocess.Popen[bytes]
     accelerator_id: str
     port: int
+    lane_port: int
+    local_lane: str
     ca_file: Path
     signer: TicketSigner
     decisions: list[AuditedDecision] = field(default_factory=list)
@@ -143,8 +169,13 @@ class LoneAccelerator:
                 tenancy,
                 CLOCK.steady() - age,
             )
-        address = f"127.0.0.1:{self.port}"
-        return Grant(self.accelerator_id, "host", 0, address, self.accelerator_id, ticket)
+        name, host = self.accelerator_id, "127.0.0.1"
+        address, lane_address = f"{host}:{self.port}", f"{host}:{self.lane_port}"
+        return Grant(
+            *(name, "host", 0, address, name, ticket),
+            lane_address=lane_address,
+            local_lane=self.local_lane,
+        )
 
     def tell(self, principal: Principal) -> None:
         """Say that no policy denies this principal anything, as a supervisor does at Connect."""
@@ -153,10 +184,14 @@ class LoneAccelerator:
         self.process.stdin.write(Notice("policies", holder=holder).to_line())
         self.process.stdin.flush()
 
+    @property
+    def endpoint(self) -> Endpoint:
+        """Nowhere, but its authority is right."""
+        return Endpoint("https://unused", str(self.ca_file), "us-east-1", "the test")
+
     def channel(self) -> grpc.Channel:
         """A channel to it."""
-        endpoint = Endpoint("https://unused", str(self.ca_file), "us-east-1", "the test")
-        return channels.open_channel(endpoint, self.grant())
+        return channels.open_channel(self.endpoint, self.grant())
 
 
 @pytest.fixture(scope="session")
@@ -182,6 +217,7 @@ def alone(folder: Path, *, has_engine: bool = True, **changes: Any) -> Iterator[
         accelerator_type="host",
         host="127.0.0.1",
         port=0,
+        lane_port=0,
         certificate_pem=leaf.certificate_pem.decode(),
         private_key_pem=leaf.private_key_pem.decode(),
         ticket_public_key_pem=signer.public_key_pem(),
@@ -205,7 +241,8 @@ def alone(folder: Path, *, has_engine: bool = True, **changes: Any) -> Iterator[
     process.stdin.flush()
     report = Report.from_line(process.stdout.readline())
     assert report.kind == "ready", report.message
-    lone = LoneAccelerator(process, accelerator_id, report.port, folder / "ca.pem", signer)
+    ways = (report.port, report.lane_port, report.local_lane)
+    lone = LoneAccelerator(process, accelerator_id, *ways, folder / "ca.pem", signer)
     threading.Thread(target=lone.read_reports, daemon=True).start()
     yield lone
     process.stdin.close()

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import grpc
 import pytest
 
 from accel_protocol import frames
 from accel_protocol.errors import AcceleratorError
+from accel_protocol.lanes import KINDS
 from accel_protocol.v1 import accelerator_pb2 as pb
+from client_runtime.discovery.endpoints import Endpoint
+from client_runtime.transport.channel import from_message
+from client_runtime.transport.grants import Grant
 from client_runtime.transport.lane import Lane
+from client_runtime.transport.lane_choice import LaneChoice
+from tests.conftest import patience
 
 ONE = b"\x01" * 32
 
@@ -36,6 +47,33 @@ class Stream:
     def reason(self, graph: bytes = ONE) -> str:
         """The reason only."""
         return str(self.call(graph).reason)
+
+
+@contextmanager
+def streams(endpoint: Endpoint, channel: grpc.Channel, grant: Grant) -> Iterator[list[Stream]]:
+    """An open stream on each kind of lane."""
+    with ExitStack() as closing:
+        made = []
+        for kind in KINDS:
+            lane = LaneChoice(endpoint, (kind,)).open(channel, grant)
+            closing.callback(lane.close)
+            made.append(Stream(lane))
+        yield made
+
+
+def outcome(lane: Lane, messages: list[bytes]) -> AcceleratorError:
+    """How a call ends that brings these messages and gets no result."""
+    overdue = threading.Timer(patience(20), lane.close)
+    overdue.start()
+    try:
+        lane.send(iter([[message] for message in messages]))
+        error = lane.receive().frame.error
+    except AcceleratorError as ended:
+        return ended
+    finally:
+        overdue.cancel()
+    assert error is not None
+    return from_message(pb.Error.FromString(bytes(error)))
 
 
 def ending(stream: Stream) -> str:

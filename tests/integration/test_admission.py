@@ -37,6 +37,7 @@ def feed(text: str) -> dict[str, Any]:
     return {"name": np.array(text.encode(), object)}
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_a_refusal_reaches_the_caller(home: Path, reading_model: Path) -> None:
     """With op, node and remedy, as a ModelError, which is a ValueError."""
     with pytest.raises(ModelError) as caught, EIPredictor(reading_model) as predictor:

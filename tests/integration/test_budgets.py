@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import ssl
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from client_runtime import EIPredictor, connect
+from client_runtime.transport.lane_choice import VARIABLE
 from tests.conftest import Daemon, environment, patience
 from tests.integration.conftest import make_model
 
 FEEDS = {"x": np.ones((1, 4), np.float32)}
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_one_message_each_way_per_warm_inference(daemon: Daemon, home: Path, model: Path) -> None:
     """A warm inference is one message each way: no other call, no new ticket."""
     with connect() as observer, EIPredictor(model) as predictor:
@@ -36,6 +41,7 @@ def tickets_issued(daemon: Daemon) -> int:
     return (daemon.home / "daemon" / "audit.log").read_text().count("A ticket was issued")
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_fresh_process_with_the_model_there_makes_two_calls(
     daemon: Daemon, home: Path, model: Path
 ) -> None:
@@ -50,6 +56,38 @@ def test_fresh_process_with_the_model_there_makes_two_calls(
     assert after.run_messages_in - before.run_messages_in == 1
     assert after.other_calls - before.other_calls == 1  # the observer's own
     assert tickets_issued(daemon) - tickets == 1
+
+
+def test_first_result_takes_two_round_trips(
+    home: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside TLS's own, when the model is there: Connect, and the lane's opening with the call."""
+    EIPredictor(model)(FEEDS)
+    monkeypatch.setenv(VARIABLE, "tls")  # and so nothing over gRPC, whose sockets are not ours
+    events = record_sockets(monkeypatch)
+    with EIPredictor(model) as predictor:
+        predictor(FEEDS)
+    turns = [one for one, before in zip(events, ["", *events], strict=False) if one != before]
+
+    assert turns == ["send", "receive"] * 2
+
+
+def record_sockets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is sent and received through TLS from now on, handshakes left out."""
+    events: list[str] = []
+
+    def record(name: str, event: str) -> None:
+        method = getattr(ssl.SSLSocket, name)
+
+        def recorded(*arguments: Any, **named: Any) -> Any:
+            events.append(event)
+            return method(*arguments, **named)
+
+        monkeypatch.setattr(ssl.SSLSocket, name, recorded)
+
+    record("sendall", "send")
+    record("recv_into", "receive")
+    return events
 
 
 def test_how_often_the_bytes_of_a_model_are_read_and_written(

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 from cryptography import x509
 
-from client_runtime.transport.lane import GrpcLane
+from accel_protocol.lanes import KINDS
 from tests.conftest import eventually, start_daemon
-from tests.integration.open_stream import Stream
+from tests.integration.open_stream import streams
 from tests.integration.realm import Realm
 
 
@@ -46,15 +46,14 @@ def renew(realm: Realm) -> None:
 
 
 def test_open_stream_goes_on_when_certificates_are_replaced(realm: Realm) -> None:
-    """The stream that was open before answers afterwards, from the same process."""
+    """Those that were open before answer afterwards, from the same process."""
     pid, grant = realm.daemon.accelerator_pid(), realm.connect(realm.good)
-    with realm.channel(grant) as channel:
-        stream = Stream(GrpcLane(channel, grant))
-        assert stream.reason() == "MODEL_MISSING"
+    with realm.channel(grant) as channel, streams(realm.endpoint, channel, grant) as opened:
+        assert [stream.reason() for stream in opened] == ["MODEL_MISSING"] * len(KINDS)
 
         renew(realm)
 
-        assert stream.reason() == "MODEL_MISSING"
+        assert [stream.reason() for stream in opened] == ["MODEL_MISSING"] * len(KINDS)
     assert realm.daemon.accelerator_pid() == pid
 
 
@@ -63,5 +62,5 @@ def test_new_stream_trusts_the_new_certificate(realm: Realm) -> None:
     renew(realm)
 
     grant = realm.connect(realm.good)
-    with realm.channel(grant) as channel:
-        assert Stream(GrpcLane(channel, grant)).reason() == "MODEL_MISSING"
+    with realm.channel(grant) as channel, streams(realm.endpoint, channel, grant) as opened:
+        assert [stream.reason() for stream in opened] == ["MODEL_MISSING"] * len(KINDS)

@@ -21,9 +21,9 @@ from accel_daemon.faults.fault import parse_fault
 from accel_protocol.sigv4 import AccessKey, HttpRequest, sign
 from client_runtime import EIPredictor, connect
 from client_runtime.transport.grants import request_grant
-from client_runtime.transport.lane import GrpcLane
 from tests.conftest import eventually, start_daemon, use_home
-from tests.integration.open_stream import Stream
+from tests.integration.conftest import one_per_lane
+from tests.integration.open_stream import streams
 from tests.integration.realm import ALL, Realm
 
 FEEDS = {"x": np.ones((1, 4), np.float32)}
@@ -77,18 +77,21 @@ def connects(realm: Realm) -> int:
 @pytest.mark.parametrize("seconds", JUMPS)
 def test_a_client_notices_nothing(realm: Realm, model: Path, seconds: int) -> None:
     """Its stream and ticket stay good, whoever comes anew is let in, there and back."""
-    with EIPredictor(model) as predictor:
+    predictors = one_per_lane(model)
+    for predictor in predictors:
         predictor(FEEDS)
-        issued, refused = connects(realm), refusals(realm)
-        for jump in (lambda: set_clock(realm, seconds), lambda: set_right(realm)):
-            jump()
-            for _ in range(3):
-                predictor(FEEDS)
-            assert connects(realm) == issued
-            with connect() as other:
-                assert other.accelerator_id == realm.daemon.ready["accelerators"][0]["id"]
-            issued += 1
-        assert refusals(realm) == refused
+    issued, refused = connects(realm), refusals(realm)
+    for jump in (lambda: set_clock(realm, seconds), lambda: set_right(realm)):
+        jump()
+        for predictor in predictors * 3:
+            predictor(FEEDS)
+        assert connects(realm) == issued
+        with connect() as other:
+            assert other.accelerator_id == realm.daemon.ready["accelerators"][0]["id"]
+        issued += 1
+    assert refusals(realm) == refused
+    for predictor in predictors:
+        predictor.close()
 
 
 def test_the_audit_log_says_when_the_clock_was_set(realm: Realm) -> None:
@@ -174,13 +177,12 @@ def test_policies_follow_the_clock(realm: Realm) -> None:
     key = AccessKey(profile["access_key_id"], profile["secret_access_key"])
     try:
         grant = request_grant(realm.endpoint, key, None)
-        with realm.channel(grant) as channel:
-            stream = Stream(GrpcLane(channel, grant))
-            assert stream.reason() == "MODEL_MISSING"
+        with realm.channel(grant) as channel, streams(realm.endpoint, channel, grant) as opened:
+            assert {stream.reason() for stream in opened} == {"MODEL_MISSING"}
             set_clock(realm, 2 * HOUR)
-            assert stream.reason() == "ACCESS_DENIED"
+            assert {stream.reason() for stream in opened} == {"ACCESS_DENIED"}
             set_right(realm)
-            assert stream.reason() == "MODEL_MISSING"
+            assert {stream.reason() for stream in opened} == {"MODEL_MISSING"}
     finally:
         realm.change(lambda now: now.with_policies(user, before))
 

@@ -22,11 +22,12 @@ from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.transport import channel as channels
 from client_runtime.transport.grants import Grant
 from tests.conftest import Daemon, eventually, patience, start_daemon, use_home
-from tests.integration.conftest import counting_model
+from tests.integration.conftest import counting_model, one_per_lane
 
 ANSWERS = health_pb2.HealthCheckResponse
-# Well below what a drain waits, and well above what it takes to ask how things are.
-RUN_SECONDS = 4
+# Of one call alone; together they take longer. Well below what a drain waits, and well above what
+# it takes to ask how things are.
+RUN_SECONDS = 3
 
 
 @pytest.fixture
@@ -39,11 +40,14 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
 
 
 @pytest.fixture
-def counter(daemon: Daemon, tmp_path: Path) -> Iterator[EIPredictor]:
-    """Counts to `steps`, and is loaded."""
-    with EIPredictor(counting_model(tmp_path / "counter")) as predictor:
+def counters(daemon: Daemon, tmp_path: Path) -> Iterator[list[EIPredictor]]:
+    """Count to `steps`, one on each kind of lane, and are loaded."""
+    predictors = one_per_lane(counting_model(tmp_path / "counter"))
+    for predictor in predictors:
         predictor({"steps": np.int64(1)})
-        yield predictor
+    yield predictors
+    for predictor in predictors:
+        predictor.close()
 
 
 def steps_of(predictor: EIPredictor, seconds: float) -> np.int64:
@@ -73,9 +77,9 @@ def healthz(daemon: Daemon) -> tuple[int, Any]:
 
 
 def test_health_ends_before_the_last_call(
-    daemon: Daemon, counter: EIPredictor, public_channel: grpc.Channel
+    daemon: Daemon, counters: list[EIPredictor], public_channel: grpc.Channel
 ) -> None:
-    """Whoever watches is told, at both endpoints, while a call runs, and that call is answered."""
+    """Whoever watches is told, at both endpoints, while calls run, and those are answered."""
     events: list[str] = []
 
     def watch() -> None:
@@ -85,19 +89,20 @@ def test_health_ends_before_the_last_call(
             if answer.status == ANSWERS.NOT_SERVING:
                 return
 
-    def run(steps: np.int64) -> None:
+    def run(counter: EIPredictor) -> None:
         answer = counter({"steps": steps})["count"]
         events.append("answered" if answer == steps else f"{answer} instead of {steps}")
 
-    steps = steps_of(counter, RUN_SECONDS)
+    steps = steps_of(counters[0], RUN_SECONDS)
     watching = threading.Thread(target=watch)
     watching.start()
     eventually(lambda: events == ["SERVING"])
     with connect() as observer:
         before = observer.list().counters.run_messages_in
-        running = threading.Thread(target=run, args=(steps,))
-        running.start()
-        eventually(lambda: observer.list().counters.run_messages_in == before + 1)
+        running = [threading.Thread(target=run, args=(counter,)) for counter in counters]
+        for thread in running:
+            thread.start()
+        eventually(lambda: observer.list().counters.run_messages_in == before + len(running))
 
     daemon.process.send_signal(signal.SIGTERM)
     draining = eventually(lambda: answer if (answer := healthz(daemon))[0] != 200 else None)
@@ -105,6 +110,6 @@ def test_health_ends_before_the_last_call(
 
     assert draining == (503, {"status": "draining"})
     assert daemon.process.wait(patience(60)) == 0
-    for thread in (watching, running):
+    for thread in (watching, *running):
         thread.join(patience(10))
-    assert events == ["SERVING", "NOT_SERVING", "answered"]
+    assert events == ["SERVING", "NOT_SERVING", *["answered"] * len(running)]

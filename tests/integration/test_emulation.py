@@ -126,6 +126,7 @@ def test_a_model_just_below_the_limit_runs(tmp_path: Path) -> None:
     eventually(lambda: used_bytes(0) == 4 * FITS**2)
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_feeds_that_do_not_fit_are_refused_and_the_graph_stays(tmp_path: Path) -> None:
     """What a run computes takes memory too."""
     folder = dense(tmp_path / "small", 1_000, repeats=2)
@@ -147,6 +148,7 @@ def test_a_frozen_graph_is_weighed_by_what_its_constants_take(tmp_path: Path) ->
     assert caught.value.fields["needed_bytes"] == str(4 * TOO_LARGE**2)
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_a_paced_run_takes_as_long_as_the_type_would(tmp_path: Path) -> None:
     """25 GFLOP at 2 TFLOPS."""
     size, repeats = 250, 100
@@ -163,6 +165,7 @@ def test_a_paced_run_takes_as_long_as_the_type_would(tmp_path: Path) -> None:
     assert timing.compute + timing.paced >= timing.emulated - 1e-3
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_a_paced_run_that_cannot_be_in_time_says_so(tmp_path: Path) -> None:
     """The deadline holds for the emulated device too; the sleep is given up in time."""
     folder = dense(tmp_path / "late", 100)

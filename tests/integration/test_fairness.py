@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+import pytest
 
 from accel_protocol.limits import DEFAULT_LIMITS
 from client_runtime import EIPredictor
@@ -18,7 +19,7 @@ from tests.integration.conftest import counting_model
 PLACES = DEFAULT_LIMITS.concurrent_runs
 CALLERS = 8 * PLACES
 CALLS = 15
-SLOW = {"steps": np.int64(5_000)}
+SLOW = {"steps": np.int64(2_000)}
 FEEDS = {"x": np.ones((1, 4), np.float32)}
 
 
@@ -57,6 +58,7 @@ class Flood:
             self.failures.append(error)
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_a_flood_of_one_model_is_not_ahead_of_another(
     home: Path, tmp_path: Path, model: Path
 ) -> None:

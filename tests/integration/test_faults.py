@@ -29,7 +29,13 @@ from client_runtime import EIPredictor, accelerators, connect
 from client_runtime.discovery.endpoints import Endpoint
 from client_runtime.transport import channel as channels
 from client_runtime.transport.grants import request_grant
-from client_runtime.transport.socket_lane import NoLaneError, open_local_lane, open_tls_lane
+from client_runtime.transport.lane_choice import VARIABLE
+from client_runtime.transport.socket_lane import (
+    NoLaneError,
+    SocketLane,
+    open_local_lane,
+    open_tls_lane,
+)
 from tests.conftest import Daemon, eventually, start_daemon, use_home
 from tests.integration.conftest import LoneAccelerator, tf
 
@@ -328,14 +334,21 @@ def test_a_process_that_was_not_started_for_faults(lone_accelerator: LoneAcceler
 
 
 def test_lanes_are_closed_while_a_fault_acts_on_calls(
-    fragile: Daemon, warm: EIPredictor, model: Path
+    fragile: Daemon, warm: EIPredictor, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Open ones end and none opens, so that no call passes by the fault; then they are back."""
     profile = json.loads((fragile.home / "client.json").read_text())
     key = AccessKey(profile["access_key_id"], profile["secret_access_key"])
     endpoint = Endpoint(profile["control"], profile["ca_file"], profile["region"], "the test")
     grant = request_grant(endpoint, key, None)
-    lanes = [open_local_lane(grant), open_tls_lane(endpoint, grant)]
+
+    def open_both() -> list[SocketLane]:
+        made = [open_local_lane(grant), open_tls_lane(endpoint, grant)]
+        for lane in made:
+            lane.wait_until_open()
+        return made
+
+    lanes = open_both()
     assert all(lane.is_open() for lane in lanes)
 
     inject(fragile, "slow:latency_ms=10")
@@ -344,10 +357,11 @@ def test_lanes_are_closed_while_a_fault_acts_on_calls(
     with pytest.raises(NoLaneError):
         open_local_lane(grant)
     with pytest.raises(NoLaneError):
-        open_tls_lane(endpoint, grant)
+        open_tls_lane(endpoint, grant).wait_until_open()
     assert warm(FEEDS)["z"] == 4
+    monkeypatch.setenv(VARIABLE, "tls,grpc")
+    with EIPredictor(model) as other:
+        assert other(FEEDS)["z"] == 4  # although it sent the call with the opening
     clear(fragile)
-    open_local_lane(grant).close()
-    open_tls_lane(endpoint, grant).close()
-    for lane in lanes:
+    for lane in [*lanes, *open_both()]:
         lane.close()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from client_runtime import EIPredictor, connect
-from tests.conftest import Daemon, environment, patience, start_daemon, use_home
+from tests.conftest import Daemon, environment, patience
 from tests.integration.conftest import local_answer
 
 SCRIPT = """
@@ -65,6 +65,7 @@ def run_script(home: Path, model: Path, output: Path) -> Any:
     return np.load(output)
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_answers_equal_tensorflow(daemon: Daemon, model: Path, tmp_path: Path) -> None:
     """A script with no configuration gets what TensorFlow gives locally."""
     answer = run_script(daemon.home, model, tmp_path / "answer.npz")
@@ -91,6 +92,7 @@ def test_second_process_uploads_nothing(
     assert "already here, 0 bytes uploaded" in daemon.log.read_text()
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_two_models_side_by_side(home: Path, new_model: Callable[[int], Path]) -> None:
     """Models of equal names and other weights never give each other's answer."""
     feeds = {"x": np.ones((1, 4), np.float32)}
@@ -126,6 +128,7 @@ def test_two_models_in_two_processes(
         np.testing.assert_allclose(answers, expected, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_many_threads_share_a_predictor(home: Path, model: Path) -> None:
     """Each thread gets the answer to its own feeds."""
     predictor = EIPredictor(model)
@@ -147,6 +150,7 @@ def test_many_threads_share_a_predictor(home: Path, model: Path) -> None:
     assert wrong == []
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_strings_and_scalars(home: Path, model: Path) -> None:
     """Strings come back as bytes, and tensors of rank 0 as scalars, as Session.run gives them."""
     predictor = EIPredictor(model, signature_def_key="shout")
@@ -155,6 +159,7 @@ def test_strings_and_scalars(home: Path, model: Path) -> None:
     assert predictor({"text": [["a", b"b"]]})["loud"].tolist() == [[b"A", b"B"]]
 
 
+@pytest.mark.usefixtures("each_lane")
 def test_large_tensors_travel_in_pieces(home: Path, model: Path) -> None:
     """A feed and a fetch far above the size of one message arrive whole."""
     x = np.random.default_rng(0).normal(size=(2_000_000, 4)).astype(np.float32)
@@ -192,17 +197,9 @@ def test_by_tensor_names_equals_by_signature(home: Path, model: Path) -> None:
     assert by_name.uploaded_bytes == 0
 
 
-def test_daemon_without_options_just_works(
-    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A new home gets CA, administrator and profile; SIGTERM ends it with status 0."""
-    daemon = start_daemon(tmp_path / "home", "--port", "0")
-    use_home(monkeypatch, daemon.home)
-    try:
-        with EIPredictor(model) as predictor:
-            assert predictor({"x": np.ones((1, 4), np.float32)})["z"] == 4
-        for private in ("client.json", "ca/ca.key", "daemon/identities.json"):
-            assert (daemon.home / private).stat().st_mode & 0o077 == 0
-    finally:
-        status = daemon.stop()
-    assert status == 0
+def test_daemon_without_options_just_works(daemon: Daemon, home: Path, model: Path) -> None:
+    """A new home gets CA, administrator and profile; that SIGTERM ends it, its fixture sees."""
+    with EIPredictor(model) as predictor:
+        assert predictor({"x": np.ones((1, 4), np.float32)})["z"] == 4
+    for private in ("client.json", "ca/ca.key", "daemon/identities.json"):
+        assert (daemon.home / private).stat().st_mode & 0o077 == 0

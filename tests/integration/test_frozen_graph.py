@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from client_runtime import EIPredictor
 
+pytestmark = pytest.mark.usefixtures("each_lane")
 tf1 = tf.compat.v1
 NAMES: dict[str, Any] = {
     "input_names": {"inputs": "image_tensor:0"},

@@ -12,14 +12,15 @@ import pytest
 
 from accel_protocol import frames
 from accel_protocol.errors import AcceleratorError, BusyError
+from accel_protocol.lanes import KINDS
 from accel_protocol.methods import METHODS
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime.transport.channel import call, metadata, typed
 from client_runtime.transport.grants import Grant
-from client_runtime.transport.lane import GrpcLane
+from client_runtime.transport.lane_choice import LaneChoice
 from tests.conftest import eventually, patience
 from tests.integration.conftest import LoneAccelerator, alone
-from tests.integration.open_stream import Stream
+from tests.integration.open_stream import outcome, streams
 
 BEGUN = pb.UploadRequest(blob=pb.Blob(sha256=bytes(32), size=10), data=b"half ")
 UINT8 = pb.DATA_TYPE_UINT8
@@ -68,9 +69,8 @@ def half_a_run() -> bytes:
     [
         ("Upload", []),
         ("Upload", [BEGUN.SerializeToString()]),
-        ("Run", [half_a_run()]),
     ],
-    ids=["an upload without a chunk", "an upload", "a run"],
+    ids=["an upload without a chunk", "an upload"],
 )
 def test_a_call_that_falls_silent_is_ended(
     impatient: LoneAccelerator, name: str, messages: list[bytes]
@@ -88,16 +88,26 @@ def test_a_call_that_falls_silent_is_ended(
     assert listed.process.streams == 0
 
 
+def test_a_run_that_falls_silent_is_ended(impatient: LoneAccelerator, kind: str) -> None:
+    """As any other call."""
+    grant = impatient.grant()
+    with impatient.channel() as channel:
+        lane = LaneChoice(impatient.endpoint, (kind,)).open(channel, grant)
+        error = outcome(lane, [half_a_run()])
+        lane.close()
+        assert error.reason == "DEADLINE_EXCEEDED"
+        assert "within 1 s" in error.message
+        eventually(lambda: call(channel, grant, "List", pb.ListRequest()).process.streams == 0)
+
+
 def test_a_stream_between_two_calls_holds_nothing(impatient: LoneAccelerator) -> None:
     """It may be silent for longer than a call may."""
     grant = impatient.grant()
-    with impatient.channel() as channel:
-        stream = Stream(GrpcLane(channel, grant))
-        assert stream.reason() == "MODEL_MISSING"
+    with impatient.channel() as channel, streams(impatient.endpoint, channel, grant) as opened:
+        assert [stream.reason() for stream in opened] == ["MODEL_MISSING"] * len(KINDS)
         with begun(channel, grant, "Upload") as answers, pytest.raises(grpc.RpcError):
             next(answers)  # which is longer than what a call may be silent
-        assert stream.reason() == "MODEL_MISSING"
-        stream.lane.close()
+        assert [stream.reason() for stream in opened] == ["MODEL_MISSING"] * len(KINDS)
 
 
 def file(number: int) -> pb.Blob:

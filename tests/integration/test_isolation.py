@@ -32,11 +32,10 @@ from client_runtime.models import saved_model
 from client_runtime.models.bundle import Bundle
 from client_runtime.transport.channel import call, metadata
 from client_runtime.transport.grants import Grant
-from client_runtime.transport.lane import GrpcLane
 from client_runtime.transport.uploading import upload
 from tests.conftest import start_daemon, use_home
 from tests.integration.conftest import HASTY
-from tests.integration.open_stream import Stream
+from tests.integration.open_stream import streams
 from tests.integration.realm import Realm
 from tests.integration.test_refusals import other_home
 
@@ -251,11 +250,10 @@ def test_graphs_of_others_cannot_be_loaded_like_nobodys(left: Left) -> None:
 
 def test_graphs_of_others_cannot_be_run_like_nobodys(left: Left) -> None:
     """On a stream: the same error, to the word."""
-    with left.realm.channel(left.grant) as channel:
-        stream = Stream(GrpcLane(channel, left.grant))
-        errors = [stream.call(graph) for graph in (left.bundle.graph_id, NOBODYS)]
-        stream.lane.close()
+    realm, grant, both = left.realm, left.grant, (left.bundle.graph_id, NOBODYS)
+    with realm.channel(grant) as channel, streams(realm.endpoint, channel, grant) as opened:
+        errors = [stream.call(graph) for stream in opened for graph in both]
     for error in errors:
         assert error.reason == "MODEL_MISSING"
         error.ClearField("request_id")
-    assert errors[0] == errors[1]
+    assert all(error == errors[0] for error in errors)

@@ -14,20 +14,23 @@ import pytest
 from accel_protocol import frames
 from accel_protocol.dtypes import STRING
 from accel_protocol.errors import AcceleratorError, LimitError
+from accel_protocol.lanes import KINDS
 from accel_protocol.limits import Limits
 from accel_protocol.manifest import FROZEN_GRAPH, Selection
 from accel_protocol.methods import METHODS
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime.models import bundle as bundles
 from client_runtime.models.bundle import Bundle
-from client_runtime.transport.channel import call, from_message, metadata, typed
-from client_runtime.transport.grants import Grant
+from client_runtime.transport.channel import call, metadata, typed
+from client_runtime.transport.lane_choice import LaneChoice
 from client_runtime.transport.uploading import upload
 from tests.accel_daemon.engines.test_tensorflow_limits import chain, nested
 from tests.conftest import ROOT, patience
 from tests.integration.conftest import LoneAccelerator, alone
+from tests.integration.open_stream import outcome
 
 UINT8 = pb.DATA_TYPE_UINT8
+SOCKETS = [kind for kind in KINDS if kind != "grpc"]
 LIMITS = {
     "call_bytes": 1000,
     "call_tensors": 3,
@@ -59,22 +62,17 @@ ELSEWHERE = {
 class Caller:
     """A client that keeps no rule."""
 
-    def __init__(self, channel: grpc.Channel, grant: Grant, folder: Path) -> None:
-        self.channel, self.grant, self.folder = channel, grant, folder
+    def __init__(self, accelerator: LoneAccelerator, channel: grpc.Channel, folder: Path) -> None:
+        self.channel, self.grant, self.folder = channel, accelerator.grant(), folder
+        self.kind, self._endpoint = "grpc", accelerator.endpoint
 
     def run(self, messages: list[bytes]) -> None:
-        """Send messages on a Run stream, and raise what is answered."""
-        opened = self.channel.stream_stream(METHODS["Run"].path)
+        """Send messages on a Run stream of this kind of lane, and raise what is answered."""
+        lane = LaneChoice(self._endpoint, (self.kind,)).open(self.channel, self.grant)
         try:
-            answers = list(
-                opened(iter(messages), metadata=metadata(self.grant), timeout=patience(20))
-            )
-        except grpc.RpcError as error:
-            raise typed(error) from error
-        for answer in answers:
-            error = frames.decode(answer).error
-            assert error is not None
-            raise from_message(pb.Error.FromString(bytes(error)))
+            raise outcome(lane, messages)
+        finally:
+            lane.close()
 
     def feed(self, *sizes: int, cut: int | None = None) -> None:
         """Run a graph that is not there with tensors of so many bytes, the first `cut` alone."""
@@ -185,6 +183,11 @@ OTHERWISE = {
 }
 
 
+# Those of Run hold on every lane.
+RUNS = ("call_bytes", "call_tensors", "tensor_rank", "tensor_elements", "run_small_frames")
+WAYS = [(name, "grpc") for name in BREAK] + [(name, kind) for name in RUNS for kind in SOCKETS]
+
+
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneAccelerator]:
     """An accelerator with low limits."""
@@ -195,18 +198,18 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneAccelerator
 @pytest.fixture
 def caller(narrow: LoneAccelerator, tmp_path: Path) -> Iterator[Caller]:
     """A client of it, after which the same process still answers."""
-    grant = narrow.grant()
     with narrow.channel() as channel:
-        yield Caller(channel, grant, tmp_path)
-        call(channel, grant, "List", pb.ListRequest())
+        caller = Caller(narrow, channel, tmp_path)
+        yield caller
+        call(channel, caller.grant, "List", pb.ListRequest())
     assert narrow.process.poll() is None
 
 
 @pytest.mark.parametrize("above", [-1, 0])
-@pytest.mark.parametrize("name", BREAK)
-def test_below_and_at_a_limit(caller: Caller, name: str, above: int) -> None:
+@pytest.mark.parametrize(("name", "kind"), WAYS)
+def test_below_and_at_a_limit(caller: Caller, name: str, kind: str, above: int) -> None:
     """A call goes on as far as it can."""
-    reason = ""
+    reason, caller.kind = "", kind
     try:
         BREAK[name](caller, getattr(Limits(**LIMITS), name) + above)
     except AcceleratorError as error:
@@ -214,9 +217,10 @@ def test_below_and_at_a_limit(caller: Caller, name: str, above: int) -> None:
     assert reason == OTHERWISE.get(name, "")
 
 
-@pytest.mark.parametrize("name", BREAK)
-def test_above_a_limit(caller: Caller, name: str) -> None:
+@pytest.mark.parametrize(("name", "kind"), WAYS)
+def test_above_a_limit(caller: Caller, name: str, kind: str) -> None:
     """It is refused, and told by what and by how much."""
+    caller.kind = kind
     limit = getattr(Limits(**LIMITS), name)
     with pytest.raises(LimitError) as caught:
         BREAK[name](caller, limit + 1)
@@ -284,16 +288,17 @@ ATTACKS = {
 @pytest.fixture
 def victim(lone_accelerator: LoneAccelerator, tmp_path: Path) -> Iterator[Caller]:
     """A client of an accelerator with the usual limits, whose process still answers afterwards."""
-    grant = lone_accelerator.grant()
     with lone_accelerator.channel() as channel:
-        yield Caller(channel, grant, tmp_path)
-        call(channel, grant, "List", pb.ListRequest())
+        caller = Caller(lone_accelerator, channel, tmp_path)
+        yield caller
+        call(channel, caller.grant, "List", pb.ListRequest())
     assert lone_accelerator.process.poll() is None
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_tensors_that_lie(victim: Caller, name: str) -> None:
+def test_tensors_that_lie(victim: Caller, name: str, kind: str) -> None:
     """Are refused as what they are."""
+    victim.kind = kind
     reason, messages = ATTACKS[name]
     with pytest.raises(AcceleratorError) as caught:
         victim.run(messages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from accel_protocol.lanes import KINDS
 from client_runtime import EIPredictor
+from tests.integration.conftest import over
 
 RESOURCES = Path(__file__).parent / "resources"
 v1 = tf.compat.v1
@@ -58,7 +61,7 @@ def assert_equal(answer: Mapping[str, Any], expected: Mapping[str, Any]) -> None
 
 
 def check(folder: Path, feeds: Mapping[str, Any], key: str = "serving_default") -> None:
-    """The model gives the same by key, by SignatureDef and by tensor names."""
+    """The model gives the same by key, by SignatureDef and by tensor names, and on each lane."""
     signature = signature_of(folder, key)
     inputs, outputs = names(signature.inputs), names(signature.outputs)
     expected = session_answer(folder, feeds, inputs, outputs)
@@ -71,8 +74,8 @@ def check(folder: Path, feeds: Mapping[str, Any], key: str = "serving_default") 
     ]
     if key == "serving_default":
         ways.append({})
-    for way in ways:
-        with EIPredictor(str(folder), **way) as predictor:
+    for way, kind in zip(ways, itertools.cycle(KINDS)):
+        with over(kind), EIPredictor(str(folder), **way) as predictor:
             assert_equal(predictor(feeds), expected)
 
 

@@ -14,7 +14,6 @@ import pytest
 
 from accel_daemon.iam.principals import Key
 from accel_protocol.errors import AccessDeniedError
-from accel_protocol.lanes import KINDS
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime import EIPredictor
 from client_runtime.transport.channel import call
@@ -51,12 +50,6 @@ def set_policy(realm: Realm, *statements: dict[str, Any]) -> None:
     """Give the user other policies."""
     document = {"Version": "2012-10-17", "Statement": list(statements)}
     realm.change(lambda now: now.with_policies("good", (document,)))
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    """The kind of lane that streams are on."""
-    return str(request.param)
 
 
 @contextmanager

@@ -11,9 +11,10 @@ import pytest
 import tensorflow as tf
 
 from accel_protocol.errors import AcceleratorError, DeadlineError, ModelError
+from accel_protocol.lanes import KINDS
 from client_runtime import EIPredictor
 from tests.conftest import Daemon, eventually, start_daemon, use_home
-from tests.integration.conftest import counting_model
+from tests.integration.conftest import counting_model, over
 
 v1 = tf.compat.v1
 FEED = {"x": np.float32(1)}
@@ -57,11 +58,15 @@ def permissive(started: Daemon, monkeypatch: pytest.MonkeyPatch) -> Daemon:
     return started
 
 
-def strike(daemon: Daemon, predictor: EIPredictor) -> AcceleratorError:
+def strike(daemon: Daemon, path: Path, kind: str) -> AcceleratorError:
     """The error of one call that brings the process down; it is back afterwards."""
     pid = daemon.accelerator_pid()
-    with pytest.raises(AcceleratorError) as caught:
-        predictor(FEED, timeout=30)
+    with (
+        over(kind),
+        EIPredictor(path, **NAMES) as harmful,
+        pytest.raises(AcceleratorError) as caught,
+    ):
+        harmful(FEED, timeout=30)
     eventually(lambda: daemon.accelerator_pid() not in (0, pid), 60)
     eventually(lambda: daemon.status()["accelerators"][0]["state"] == "ready", 60)
     return caught.value
@@ -78,19 +83,32 @@ def test_a_run_without_a_time_out_ends(permissive: Daemon, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("make", "why"),
-    [(aborting, "the process ended with SIGABRT"), (hanging, "running it had not ended")],
+    ("make", "why", "kinds"),
+    [
+        (aborting, "the process ended with SIGABRT", ("local", "grpc")),
+        (hanging, "running it had not ended", ("grpc", "tls")),
+    ],
 )
 def test_what_brings_its_process_down_twice_is_quarantined(
-    permissive: Daemon, tmp_path: Path, model: Path, make: Callable[[Any], Any], why: str
+    permissive: Daemon,
+    tmp_path: Path,
+    model: Path,
+    make: Callable[[Any], Any],
+    why: str,
+    kinds: tuple[str, str],
 ) -> None:
-    """The third call is refused with the reason, and all other models work."""
-    with EIPredictor(frozen(tmp_path / "harmful.pb", make), **NAMES) as harmful:
-        assert strike(permissive, harmful).reason != "GRAPH_QUARANTINED"
-        assert strike(permissive, harmful).reason != "GRAPH_QUARANTINED"
-        with pytest.raises(ModelError, match=why) as caught:
+    """On whatever lanes; the third call is refused with the reason, and all other models work."""
+    path = frozen(tmp_path / "harmful.pb", make)
+    for kind in kinds:
+        assert strike(permissive, path, kind).reason != "GRAPH_QUARANTINED"
+    for kind in KINDS:
+        with (
+            over(kind),
+            EIPredictor(path, **NAMES) as harmful,
+            pytest.raises(ModelError, match=why) as caught,
+        ):
             harmful(FEED)
-    assert caught.value.reason == "GRAPH_QUARANTINED"
+        assert caught.value.reason == "GRAPH_QUARANTINED"
     (row,) = permissive.status()["accelerators"]
     assert [why in text for text in row["quarantined"].values()].count(True) == 1
     with EIPredictor(model) as other:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from queue import SimpleQueue
 
 import grpc
 import pytest
 
+from accel_daemon.iam.principals import User
 from accel_protocol.errors import (
     AcceleratorError,
     AccessDeniedError,
@@ -18,12 +19,16 @@ from accel_protocol.errors import (
     CredentialsError,
     PeerIdentityError,
 )
+from accel_protocol.lanes import KINDS
 from accel_protocol.methods import METHODS
 from client_runtime import connect
 from client_runtime.transport import grants
-from client_runtime.transport.channel import call, metadata, typed
+from client_runtime.transport.channel import call, typed
+from client_runtime.transport.lane_choice import LaneChoice
 from tests.conftest import Daemon, patience
 from tests.integration.conftest import LoneAccelerator
+from tests.integration.open_stream import ending, streams
+from tests.integration.realm import Realm, new_key
 
 
 def other_home(tmp_path: Path, daemon: Daemon, **changes: str) -> Path:
@@ -155,25 +160,27 @@ def test_unknown_accelerator(home: Path) -> None:
 
 def test_denied_user(daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user whose policy does not allow Connect is known, and refused."""
-    policy = tmp_path / "policy.json"
     allowed = {"Effect": "Allow", "Action": "elastic-inference:Describe*", "Resource": "*"}
-    policy.write_text(json.dumps({"Version": "2012-10-17", "Statement": [allowed]}))
-    words = daemon.command("user", "add", "reader", "--policy", str(policy)).split()
-    key_id = next(word for word in words if word.startswith("AKIA"))
-    secret = next(word for word in words if len(word) == 40)
-    home = other_home(tmp_path, daemon, access_key_id=key_id, secret_access_key=secret)
+    document, key, realm = (
+        {"Version": "2012-10-17", "Statement": [allowed]},
+        new_key(),
+        Realm(daemon),
+    )
+    realm.change(lambda now: now.with_user(User("reader", (document,), (key,))))
+    pair = {"access_key_id": key.access_key_id, "secret_access_key": key.secret_access_key}
+    home = other_home(tmp_path, daemon, **pair)
     monkeypatch.setenv("ACCEL_HOME", str(home))
 
     try:
         refused(AccessDeniedError, "ACCESS_DENIED")
     finally:
-        daemon.command("user", "remove", "reader")
+        realm.change(lambda now: now.without_user("reader"))
 
 
 # Tickets: an accelerator started by the test, which therefore can sign any ticket.
 
 
-@pytest.mark.parametrize(
+bad_tickets = pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"ticket": ""}, "MISSING_TICKET"),
@@ -184,6 +191,9 @@ def test_denied_user(daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyP
         ({"signer": "another"}, "INVALID_TICKET"),
     ],
 )
+
+
+@bad_tickets
 @pytest.mark.parametrize("method", ["GetCapabilities", "FindMissing", "List", "Unload", "Load"])
 def test_bad_tickets(
     lone_accelerator: LoneAccelerator, change: dict[str, object], reason: str, method: str
@@ -192,6 +202,28 @@ def test_bad_tickets(
     grant = lone_accelerator.grant(**change)
     with lone_accelerator.channel() as channel, pytest.raises(CredentialsError) as caught:
         call(channel, grant, method, METHODS[method].request())
+
+    assert caught.value.reason == reason
+    assert caught.value.remedy
+    assert caught.value.request_id
+
+
+def run(accelerator: LoneAccelerator, grant: grants.Grant, kind: str) -> None:
+    """Open a lane, and wait for what comes."""
+    with accelerator.channel() as channel:
+        lane = LaneChoice(accelerator.endpoint, (kind,)).open(channel, grant)
+        with contextlib.closing(lane):
+            lane.receive()
+
+
+@bad_tickets
+def test_bad_tickets_on_lanes(
+    lone_accelerator: LoneAccelerator, change: dict[str, object], reason: str, kind: str
+) -> None:
+    """Nor any lane."""
+    grant = lone_accelerator.grant(**change)
+    with pytest.raises(CredentialsError) as caught:
+        run(lone_accelerator, grant, kind)
 
     assert caught.value.reason == reason
     assert caught.value.remedy
@@ -209,15 +241,9 @@ def test_no_ticket(lone_accelerator: LoneAccelerator) -> None:
 
 def test_stream_ends_with_its_ticket(lone_accelerator: LoneAccelerator) -> None:
     """An open stream is cut when its ticket expires, not at its next call."""
-    grant = lone_accelerator.grant(age=896)
-    with lone_accelerator.channel() as channel:
-        calls: SimpleQueue[bytes | None] = SimpleQueue()
-        open_stream = channel.stream_stream(METHODS["Run"].path)
-        stream = open_stream(iter(calls.get, None), metadata=metadata(grant))
+    grant, endpoint = lone_accelerator.grant(age=896), lone_accelerator.endpoint
+    with lone_accelerator.channel() as channel, streams(endpoint, channel, grant) as opened:
         started = time.monotonic()
-        with pytest.raises(grpc.RpcError) as caught:
-            next(stream)
+        assert [ending(stream) for stream in opened] == ["TICKET_EXPIRED"] * len(KINDS)
 
-    calls.put(None)
-    assert typed(caught.value).reason == "TICKET_EXPIRED"
     assert time.monotonic() - started < patience(10)

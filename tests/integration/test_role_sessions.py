@@ -18,9 +18,9 @@ from accel_protocol.sigv4 import AccessKey
 from accel_protocol.v1 import accelerator_pb2 as pb
 from client_runtime.transport.channel import call
 from client_runtime.transport.grants import request_grant
-from client_runtime.transport.lane import GrpcLane
+from client_runtime.transport.lane_choice import LaneChoice
 from tests.conftest import eventually, patience, start_daemon
-from tests.integration.open_stream import Stream, ending
+from tests.integration.open_stream import Stream, ending, streams
 from tests.integration.realm import ALL, Realm, new_key
 
 WITHIN = 2.0
@@ -72,41 +72,43 @@ def assume(realm: Realm, parent: Key, seconds: int = 900, *policies: dict[str, A
 
 
 @contextmanager
-def open_stream(realm: Realm, key: AccessKey) -> Iterator[Stream]:
+def open_stream(realm: Realm, key: AccessKey, kind: str) -> Iterator[Stream]:
     """A stream with a ticket of this session."""
     grant = request_grant(realm.endpoint, key, None)
     with realm.channel(grant) as channel:
-        stream = Stream(GrpcLane(channel, grant))
+        stream = Stream(LaneChoice(realm.endpoint, (kind,)).open(channel, grant))
         yield stream
         stream.lane.close()
 
 
-def test_session_runs(realm: Realm, parent: Key) -> None:
+def test_session_runs(realm: Realm, parent: Key, kind: str) -> None:
     """It gets as far as a missing model, and the audit log names the session."""
-    with open_stream(realm, assume(realm, parent)) as stream:
+    with open_stream(realm, assume(realm, parent), kind) as stream:
         refusal = stream.call()
         assert refusal.reason == "MODEL_MISSING"
         (line,) = realm.lines_of([refusal.request_id.rpartition("-")[0]])[-1:]
         assert line["who"] == "arn:aws:sts::000000000000:assumed-role/lab/night-run"
 
 
-def test_removed_role_ends_open_streams(realm: Realm, parent: Key) -> None:
+def test_removed_role_ends_open_streams(realm: Realm, parent: Key, kind: str) -> None:
     """Within two seconds; a new session of a new role of the same name works at once."""
-    with open_stream(realm, assume(realm, parent)) as stream:
+    with open_stream(realm, assume(realm, parent), kind) as stream:
         assert stream.reason() == "MODEL_MISSING"
         realm.change(lambda now: now.without_role("lab"))
         started = time.monotonic()
         assert ending(stream) == "TICKET_REVOKED"
         assert time.monotonic() - started < patience(WITHIN)
     realm.change(lambda now: now.with_role(Role("lab", new_role_id(), (EVERYTHING,))))
-    with open_stream(realm, assume(realm, parent)) as stream:
+    with open_stream(realm, assume(realm, parent), kind) as stream:
         assert stream.reason() == "MODEL_MISSING"
 
 
-def test_revoked_key_ends_streams_of_the_sessions_behind_it(realm: Realm, parent: Key) -> None:
+def test_revoked_key_ends_streams_of_the_sessions_behind_it(
+    realm: Realm, parent: Key, kind: str
+) -> None:
     """And the session gets no other ticket."""
     session = assume(realm, parent)
-    with open_stream(realm, session) as stream:
+    with open_stream(realm, session, kind) as stream:
         assert stream.reason() == "MODEL_MISSING"
         realm.change(lambda now: now.without_key(parent.access_key_id))
         started = time.monotonic()
@@ -119,20 +121,21 @@ def test_revoked_key_ends_streams_of_the_sessions_behind_it(realm: Realm, parent
 def test_stream_ends_with_its_session(realm: Realm, parent: Key) -> None:
     """Although tickets may live for longer, and a new one is refused as expired."""
     session = assume(realm, parent, 4)
-    with open_stream(realm, session) as stream:
-        assert stream.reason() == "MODEL_MISSING"
-        assert ending(stream) == "TICKET_EXPIRED"
+    grant = request_grant(realm.endpoint, session, None)
+    with realm.channel(grant) as channel, streams(realm.endpoint, channel, grant) as opened:
+        assert [stream.reason() for stream in opened] == ["MODEL_MISSING"] * len(opened)
+        assert [ending(stream) for stream in opened] == ["TICKET_EXPIRED"] * len(opened)
     with pytest.raises(CredentialsError) as caught:
         request_grant(realm.endpoint, session, None)
     assert caught.value.reason == "CREDENTIALS_EXPIRED"
 
 
-def test_session_policy_holds_at_the_accelerator(realm: Realm, parent: Key) -> None:
+def test_session_policy_holds_at_the_accelerator(realm: Realm, parent: Key, kind: str) -> None:
     """A Deny of Run that only this session has."""
-    with open_stream(realm, assume(realm, parent, 900, DENY_RUN)) as stream:
+    with open_stream(realm, assume(realm, parent, 900, DENY_RUN), kind) as stream:
         assert stream.reason() == "ACCESS_DENIED"
     session = assume(realm, parent)
-    with open_stream(realm, session) as stream:
+    with open_stream(realm, session, kind) as stream:
         assert stream.reason() == "MODEL_MISSING"
         grant = request_grant(realm.endpoint, session, None)
         with realm.channel(grant) as channel:
@@ -140,11 +143,13 @@ def test_session_policy_holds_at_the_accelerator(realm: Realm, parent: Key) -> N
 
 
 @pytest.mark.parametrize("member", ["policies", "boundary"])
-def test_changed_role_takes_effect_on_open_streams(realm: Realm, parent: Key, member: str) -> None:
+def test_changed_role_takes_effect_on_open_streams(
+    realm: Realm, parent: Key, member: str, kind: str
+) -> None:
     """Its policies and its boundary, there and back."""
     narrow: dict[str, Any] = {"policies": (DENY_RUN,), "boundary": DENY_RUN}
     wide: dict[str, Any] = {"policies": (EVERYTHING,), "boundary": None}
-    with open_stream(realm, assume(realm, parent)) as stream:
+    with open_stream(realm, assume(realm, parent), kind) as stream:
         assert stream.reason() == "MODEL_MISSING"
         for values, reason in ((narrow, "ACCESS_DENIED"), (wide, "MODEL_MISSING")):
             changed = {member: values[member]}

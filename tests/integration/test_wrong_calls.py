@@ -70,6 +70,7 @@ def test_wrong_dtype(new_model: Callable[[int], Path]) -> None:
         predictor({"x": "not a number"})
 
 
+@pytest.mark.usefixtures("each_lane")
 class TestAfterUpload:
     """What only the accelerator can find out."""
 

@@ -98,7 +98,8 @@ class Lane:
             self._house.hang_ups.watch(self._wire.fileno(), self._abandoned)
             self._answer_calls(tenant, visit)
         except TimeoutError:
-            error = DeadlineError("The lane's next bytes did not come, or go, in time.")
+            seconds = self._wire.patience
+            error = DeadlineError(f"The call's next bytes did not come, or go, within {seconds} s.")
         except AcceleratorError as failure:
             error = failure
         except Exception:

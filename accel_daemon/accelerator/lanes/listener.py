@@ -101,8 +101,9 @@ class LaneListener:
             if len(self._strangers) > MOST_STRANGERS:
                 _, oldest = self._strangers.popitem(last=False)
                 with contextlib.suppress(OSError):
-                    # Not SSLSocket's own, which spoils what another thread is inside of.
-                    socket.socket.shutdown(oldest, socket.SHUT_RDWR)
+                    # Not SSLSocket's own, which spoils what another thread is inside of; and that
+                    # thread can still send the alert that says that it had begun nothing.
+                    socket.socket.shutdown(oldest, socket.SHUT_RD)
         work = (prepared, peer)
         try:
             threading.Thread(target=self._serve, args=work, name="lane", daemon=True).start()

@@ -39,6 +39,11 @@ class Wire:
         """Its descriptor."""
         return self._socket.fileno()
 
+    @property
+    def patience(self) -> int:
+        """How many seconds a read or a write may wait."""
+        return round(self._socket.gettimeout() or 0)
+
     def wait(self) -> bool:
         """Wait, without end, until there is something to read; False where `wake` came before."""
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():

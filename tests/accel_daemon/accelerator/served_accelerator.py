@@ -147,10 +147,20 @@ class ServedAccelerator:
         return Grant(ACCELERATOR_ID, "host", 0, "", ACCELERATOR_ID, token, 1e18, address, local)
 
     def lane(self, ticket: str | None = None, kind: str = "tls") -> SocketLane:
-        """A lane.
+        """A lane that is open.
 
         Raises:
-            NoLaneError, AcceleratorError: see `open_tls_lane`.
+            NoLaneError, AcceleratorError: see `SocketLane.wait_until_open`.
+        """
+        lane = self.asked_lane(ticket, kind)
+        lane.wait_until_open()
+        return lane
+
+    def asked_lane(self, ticket: str | None = None, kind: str = "tls") -> SocketLane:
+        """A lane whose opening was asked for.
+
+        Raises:
+            NoLaneError, AcceleratorError: see `open_tls_lane` and `open_local_lane`.
         """
         if kind == "local":
             return open_local_lane(self.grant(ticket))

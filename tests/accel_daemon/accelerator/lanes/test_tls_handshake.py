@@ -24,7 +24,7 @@ from tests.accel_daemon.accelerator.served_accelerator import (
     ServedAccelerator,
     served,
 )
-from tests.conftest import patience
+from tests.conftest import eventually, patience
 
 
 @pytest.fixture
@@ -94,7 +94,26 @@ def test_who_proves_nothing_makes_room(
         lane = closing.enter_context(contextlib.closing(accelerator.lane()))
         assert ask(lane, accelerator.store_graph())
         for oldest in silent[:4]:
+            assert len(oldest.recv(100)) < 100  # an alert at most
             assert oldest.recv(1) == b""
+
+
+def test_who_makes_room_is_told(
+    accelerator: ServedAccelerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an alert, so that a client that sent a call with its opening knows that it never began."""
+    monkeypatch.setattr(listener, "MOST_STRANGERS", 2)
+    context = _tls(accelerator, "accel-run/1")
+    with ExitStack() as closing:
+        plain = closing.enter_context(_connected(accelerator))
+        tls = closing.enter_context(context.wrap_socket(plain, server_hostname=ACCELERATOR_ID))
+        lanes = accelerator.server._lanes
+        assert lanes is not None
+        eventually(lambda: any(one.waiting for one in lanes._listeners))  # the handshake is over
+        for _ in range(2):
+            closing.enter_context(_connected(accelerator))
+        with pytest.raises(ssl.SSLError, match="ALERT"):
+            tls.recv(1)
 
 
 @pytest.mark.parametrize("message", [b"\xff", b"\x08\x07", b""])
