@@ -16,11 +16,7 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
-from accel_daemon.engines.compiled_stand_in import (
-    StandIn,
-    compiled_for_many,
-    prepared,
-)
+from accel_daemon.engines.compiled_stand_in import StandIn, prepared
 from accel_daemon.engines.compiled_trial import TooSlowError, Trials
 from accel_daemon.engines.compiled_work import Work
 from accel_daemon.engines.engine import Cost, TensorSpec
@@ -30,8 +26,6 @@ from accel_daemon.engines.tensorflow_frozen import NotFrozenError
 from accel_protocol.errors import AcceleratorError
 from accel_protocol.tensors import Array
 
-MANY = 64
-"""After how many calls that came while others were answered it is compiled for that, too."""
 MOST_SHAPES = 3
 """For how many sets of shapes one graph is compiled: each holds the weights once more."""
 _TRIED_AT = (2, 16, 128, 1024, 8192)
@@ -40,7 +34,6 @@ _MOST_COUNTED = 64
 _log = logging.getLogger(__name__)
 
 _Shapes = tuple[tuple[str, tuple[int, ...]], ...]
-_Work = Callable[[Trials, Mapping[str, Array], _Shapes], None]
 Maker = Callable[[TensorFlowGraph, Mapping[str, Array]], StandIn]
 
 
@@ -104,8 +97,6 @@ class CompilingGraph:
         ready = self._ready.get(shapes)
         if ready is not None and (timeout is None or timeout >= ready.model.least_seconds):
             try:
-                if ready.in_company >= MANY and self._wants_many(ready):
-                    self._start(self._compile_for_many, values, shapes)
                 return ready.run(values, timeout)
             except AcceleratorError:
                 raise
@@ -113,7 +104,7 @@ class CompilingGraph:
                 self._give_up(f"it failed: {type(error).__name__}")
         answer = self._graph.run(values, _left(timeout, began))
         if ready is None and self._wants(shapes):
-            self._start(self._compile, values, shapes)
+            self._start(values, shapes)
         return answer
 
     def is_settled(self, feeds: Mapping[str, Array]) -> bool:
@@ -150,26 +141,21 @@ class CompilingGraph:
             self._begun.add(shapes)
             return True
 
-    def _wants_many(self, ready: StandIn) -> bool:
-        """Whether to compile once more for several calls at a time; true once."""
-        with self._lock:
-            wants, ready.may_be_for_many = ready.may_be_for_many, False
-            return wants and not self._is_over()
-
-    def _start(self, work: _Work, values: Mapping[str, Array], shapes: _Shapes) -> None:
+    def _start(self, values: Mapping[str, Array], shapes: _Shapes) -> None:
         # Copied, because the memory they came in is used again for the next call.
         kept = {alias: np.array(value) for alias, value in values.items()}
         threading.Thread(
-            target=self._work_on, args=(work, kept, shapes), name="compile", daemon=True
+            target=self._work_on, args=(kept, shapes), name="compile", daemon=True
         ).start()
 
-    def _work_on(self, work: _Work, values: Mapping[str, Array], shapes: _Shapes) -> None:
+    def _work_on(self, values: Mapping[str, Array], shapes: _Shapes) -> None:
         """Compile and try, on a thread of its own and with nobody else at it."""
         with self._work.turn:
             self._work.wait_until_idle()
             try:
                 with self._watched():
-                    work(Trials(self._graph, values, self._work, self._is_over), values, shapes)
+                    trials = Trials(self._graph, values, self._work, self._is_over)
+                    self._compile(trials, values, shapes)
             except Exception as error:  # TensorFlow's too: it may have been closed meanwhile
                 self._give_up(f"it failed: {type(error).__name__}")
 
@@ -182,28 +168,6 @@ class CompilingGraph:
                 self._try(make, trials, values, shapes)
         finally:
             self._settled.add(shapes)
-
-    def _compile_for_many(
-        self, trials: Trials, values: Mapping[str, Array], shapes: _Shapes
-    ) -> None:
-        """The same for calls that come while others are answered."""
-        ready = self._ready.get(shapes)
-        if ready is None or self._is_over():
-            return
-        try:
-            model = compiled_for_many(self._graph, values)
-            try:
-                gain = trials.gain_for_many(ready, model, model.at_a_time)
-            except BaseException:
-                model.close()
-                raise
-        except (NotFrozenError, NotCompiledError, TooSlowError) as error:
-            _log.info("a graph is not compiled for several calls at a time: %s", error)
-            return
-        ready.model_for_many = model
-        if self._closed:
-            ready.close()
-        _log.info("compiled a graph for several calls at a time: %.1f x as many", gain)
 
     def _is_over(self) -> bool:
         return self._closed or self.why is not None

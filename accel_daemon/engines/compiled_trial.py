@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from accel_daemon.engines.compiled_choice import Trial, is_clear, why_different, why_slow
-from accel_daemon.engines.compiled_stand_in import Model, StandIn
+from accel_daemon.engines.compiled_stand_in import StandIn
 from accel_daemon.engines.compiled_work import Work
 from accel_daemon.engines.openvino_model import NotCompiledError
 from accel_daemon.engines.tensorflow import TensorFlowGraph
@@ -21,7 +20,6 @@ _TRIAL_SECONDS = 2.0
 _MOST_UNCLEAR_TRIALS, _UNCLEAR_SECONDS = 45, 8.0
 _RUN_SECONDS = 10.0
 _SMALL_SECONDS = 0.005
-_QUEUED = 4  # calls for each of those that run at a time, so that none of these has nothing to do
 _Run = Callable[[Mapping[str, Array], float | None], Any]
 
 
@@ -69,25 +67,6 @@ class Trials:
             raise TooSlowError(why)
         return trial.gain
 
-    def gain_for_many(self, stand_in: StandIn, model: Model, at_a_time: int) -> float:
-        """How many times as many calls at a time another model of it answers.
-
-        Raises:
-            NotCompiledError, TooSlowError: see `gain`.
-        """
-        wanted = stand_in.run_on(stand_in.model, self._values, _RUN_SECONDS)
-        if why := why_different(wanted, stand_in.run_on(model, self._values, _RUN_SECONDS)):
-            raise NotCompiledError(why)
-        with ThreadPoolExecutor(_QUEUED * at_a_time) as threads:
-
-            def together(model: Model) -> _Run:
-                return lambda *call: _together(threads, lambda: stand_in.run_on(model, *call))
-
-            trial = self._compared(together(stand_in.model), together(model))
-        if why := why_slow(trial):
-            raise TooSlowError(why)
-        return trial.gain
-
     def _compared(self, before: _Run, after: _Run) -> Trial:
         return compared(lambda: self._seconds(before), lambda: self._seconds(after), self._is_over)
 
@@ -123,12 +102,6 @@ def compared(
             seconds.append(run())
             work.append(time.process_time() - worked)
     raise NotCompiledError("it was unloaded")
-
-
-def _together(threads: ThreadPoolExecutor, run: Callable[[], Any]) -> None:
-    """Run once on each thread."""
-    for work in [threads.submit(run) for _ in range(threads._max_workers)]:
-        work.result()
 
 
 def _is_enough(trial: Trial, seconds: float) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Iterator
@@ -324,30 +323,3 @@ def test_a_deadline_holds_for_those_who_wait_for_another_run(slow: CompilingGrap
     ready.model._requests.put(request)
     thread.join(60)
     assert slow.executed_by.startswith("openvino ")
-
-
-def test_calls_in_company_get_a_model_for_many(
-    network: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A call that is alone goes on being answered by the other, and both can be closed."""
-    monkeypatch.setattr(compiled_graph, "MANY", 4)
-    graph, reference = open_compiling(network), load(network)
-    compiled(graph, images())
-    ((_, ready),) = graph._ready.items()
-    with concurrent.futures.ThreadPoolExecutor(4) as threads:
-
-        def is_there() -> bool:
-            answers = threads.map(lambda seed: graph.run(images(seed=seed), 60), range(8))
-            for seed, answer in enumerate(answers):
-                assert_close(answer, reference.run(images(seed=seed), None))
-            return ready.model_for_many is not None
-
-        eventually(is_there, 60)
-    alone = threading.Event()
-    monkeypatch.setattr(ready.model, "run", lambda *_: alone.set() or [np.zeros((1, 10)), [0]])
-    graph.run(images(), 60)
-    assert alone.is_set()
-    monkeypatch.undo()
-    graph.close()
-    with pytest.raises(CancelledError):
-        ready.run(images(), 60)
