@@ -123,6 +123,7 @@ def open_ordered_engine(order: LaunchOrder, limits: Limits, vigil: Vigil) -> Eng
         uncompiled,
         compiles=order.compiled,
         batches=order.batched,
+        precision=order.precision,
     )
 
 

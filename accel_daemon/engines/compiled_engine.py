@@ -9,10 +9,11 @@ from pathlib import Path
 
 from accel_daemon.engines.batching_graph import BatchingGraph
 from accel_daemon.engines.compiled_graph import CompilingGraph, Maker
-from accel_daemon.engines.compiled_stand_in import compiled, prepared
+from accel_daemon.engines.compiled_stand_in import Reduced, compiled, prepared
 from accel_daemon.engines.compiled_work import Work
 from accel_daemon.engines.engine import Graph, Weights
 from accel_daemon.engines.openvino_model import installed_version
+from accel_daemon.engines.reduced_precision import F32
 from accel_daemon.engines.tensorflow import TensorFlowEngine
 from accel_protocol.manifest import Manifest
 
@@ -26,6 +27,7 @@ class CompilingEngine:
         uncompiled: ids of graphs that are left to TensorFlow.
         compiles: whether graphs are compiled, and small ones prepared.
         batches: whether calls are answered together.
+        precision: what graphs may be computed in, one of PRECISIONS.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class CompilingEngine:
         *,
         compiles: bool = True,
         batches: bool = True,
+        precision: str = F32,
     ) -> None:
         self._engine, self._watched, self._uncompiled = engine, watched, uncompiled
         compiler = installed_version() if compiles else None
@@ -43,6 +46,8 @@ class CompilingEngine:
         self._makers: list[Maker] = [prepared] if compiles else []
         if compiler is not None:
             self._makers.append(compiled)
+        if compiles and precision != F32:
+            self._makers.append(Reduced(precision))
         self._batches = batches
         self._work = Work()
 

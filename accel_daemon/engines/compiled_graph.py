@@ -16,11 +16,12 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
-from accel_daemon.engines.compiled_stand_in import StandIn, prepared
+from accel_daemon.engines.compiled_stand_in import Reduced, StandIn, prepared
 from accel_daemon.engines.compiled_trial import TooSlowError, Trials
 from accel_daemon.engines.compiled_work import Work
 from accel_daemon.engines.engine import Cost, TensorSpec
 from accel_daemon.engines.openvino_model import NotCompiledError
+from accel_daemon.engines.reduced_precision import worst
 from accel_daemon.engines.tensorflow import TensorFlowGraph
 from accel_daemon.engines.tensorflow_frozen import NotFrozenError
 from accel_protocol.errors import AcceleratorError
@@ -70,15 +71,20 @@ class CompilingGraph:
         self._settled: set[_Shapes] = set()
         self._lock = threading.Lock()
         self._closed = self._has_failed = False
+        self._unreduced = ""  # why it does not compute in fewer bits, where that was asked for
 
     @property
     def executed_by(self) -> str:
         """See `Graph.executed_by`."""
         ready = list(self._ready.values())
         if not ready:
-            return self._graph.executed_by + (" (compiled, it failed)" if self._has_failed else "")
+            failed = " (compiled, it failed)" if self._has_failed else ""
+            return self._graph.executed_by + failed + self._unreduced
         best = max(ready, key=lambda one: one.gain)
-        return f"{best.name} ({best.gain:.1f} x)"
+        errors = [one.error for one in ready if one.error is not None]
+        if not errors:
+            return f"{best.name} ({best.gain:.1f} x){self._unreduced}"
+        return f"{best.name} ({best.gain:.1f} x; {worst(errors)})"
 
     def run(self, feeds: Mapping[str, Array], timeout: float | None) -> dict[str, Array]:
         """See `Graph.run`."""
@@ -182,22 +188,32 @@ class CompilingGraph:
                 raise NotCompiledError("most of its time is computing")
             stand_in = make(self._graph, values)
             try:
-                stand_in.gain = trials.gain(stand_in)
+                if isinstance(make, Reduced):
+                    trials.measure_reduced(stand_in, self._ready.get(shapes))
+                else:
+                    trials.measure(stand_in)
             except BaseException:
                 stand_in.close()
                 raise
             self._keep(shapes, stand_in)
         except TooSlowError as error:
+            self._note(make, error)
             _log.info("a graph stays with TensorFlow for now: %s", error)
         except (NotFrozenError, NotCompiledError) as error:
+            self._note(make, error)
             self._makers.remove(make)
             if not self._makers and not self._ready:
                 self._give_up(str(error))
 
+    def _note(self, make: Maker, why: Exception) -> None:
+        """Whoever asked for fewer bits is told that they are not had, and why."""
+        if isinstance(make, Reduced):
+            self._unreduced = f", not {make.precision}: {why}"
+
     def _keep(self, shapes: _Shapes, stand_in: StandIn) -> None:
         with self._lock:
             before = self._ready.get(shapes)
-            if not self._closed and (before is None or before.gain < stand_in.gain):
+            if not self._closed and (before is None or before.gain <= stand_in.gain):
                 self._ready[shapes] = stand_in
                 _log.info("compiled a graph: %s for %s", self.executed_by, _text(shapes))
                 return

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from accel_daemon.engines.openvino_model import OpenVinoModel, installed_version
+from accel_daemon.engines.openvino_model import (
+    NotCompiledError,
+    OpenVinoModel,
+    installed_version,
+)
+from accel_daemon.engines.reduced_precision import Error
 from accel_daemon.engines.tensorflow import TensorFlowGraph
 from accel_daemon.engines.tensorflow_flat import Fed
 from accel_daemon.engines.tensorflow_frozen import NotFrozenError
@@ -39,6 +45,8 @@ class StandIn:
     Attributes:
         name: of what executes it, for people.
         gain: how many times faster than TensorFlow it was when it was tried.
+        seconds: what a run took then.
+        error: how far its answers were from TensorFlow's; None where no further than rounding is.
         model: answers.
     """
 
@@ -46,7 +54,9 @@ class StandIn:
         self, graph: TensorFlowGraph, name: str, model: Model, aliases: Sequence[str]
     ) -> None:
         """Take a model of `wanted(graph, aliases)`, with feeds in the order of their aliases."""
-        self.name, self.model, self.gain = name, model, 0.0
+        self.name, self.model = name, model
+        self.gain = self.seconds = 0.0
+        self.error: Error | None = None
         self._graph, self._aliases = graph, list(aliases)
         given = {graph.feeds[alias].tensor: alias for alias in aliases}
         numbers = {tensor: number for number, tensor in enumerate(wanted(graph, aliases))}
@@ -85,6 +95,26 @@ def compiled(graph: TensorFlowGraph, values: Mapping[str, Array]) -> StandIn:
     aliases = list(values)
     model = OpenVinoModel(_frozen(graph, values), len(wanted(graph, aliases)))
     return StandIn(graph, installed_version() or "", model, aliases)
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """Makes what `compiled` does, computing in fewer bits.
+
+    Attributes:
+        precision: one of PRECISIONS.
+    """
+
+    precision: str
+
+    def __call__(self, graph: TensorFlowGraph, values: Mapping[str, Array]) -> StandIn:
+        """See `compiled`."""
+        if installed_version() is None:
+            raise NotCompiledError("OpenVINO is not installed")
+        aliases = list(values)
+        frozen, count = _frozen(graph, values), len(wanted(graph, aliases))
+        model = OpenVinoModel(frozen, count, self.precision)
+        return StandIn(graph, f"{installed_version()} in {self.precision}", model, aliases)
 
 
 def prepared(graph: TensorFlowGraph, values: Mapping[str, Array]) -> StandIn:

@@ -155,6 +155,7 @@ def compiling(
     *,
     compiles: bool = True,
     batches: bool = True,
+    precision: str = "f32",
 ) -> Engine:
     """The engine with a compiling one behind it; itself where there is none for it.
 
@@ -164,11 +165,12 @@ def compiling(
         uncompiled: ids of graphs that are never compiled.
         compiles: whether graphs are compiled, and small ones prepared.
         batches: whether calls are answered together.
+        precision: what graphs may be computed in: "f32", "bf16" or "f16".
     """
     if not engine.version.startswith("tensorflow ") or not (compiles or batches):
         return engine
     module = importlib.import_module("accel_daemon.engines.compiled_engine")
     behind: Engine = module.CompilingEngine(
-        engine, watched, uncompiled, compiles=compiles, batches=batches
+        engine, watched, uncompiled, compiles=compiles, batches=batches, precision=precision
     )
     return behind

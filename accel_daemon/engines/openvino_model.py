@@ -21,11 +21,13 @@ from typing import Any
 import numpy as np
 
 from accel_daemon.engines.alarms import ALARMS, Alarm
+from accel_daemon.engines.reduced_precision import F32
 from accel_daemon.engines.tensorflow_frozen import FED_NAME, FETCHED_NAME
 from accel_protocol.errors import CancelledError, DeadlineError
 from accel_protocol.tensors import Array
 
 _PACKAGE = "openvino"
+_CAPABILITIES = {"bf16": "BF16", "f16": "FP16"}
 
 
 class NotCompiledError(Exception):
@@ -51,6 +53,7 @@ class OpenVinoModel:
     Args:
         frozen: what `tensorflow_frozen.freeze` gave.
         fetches: how many tensors it answers with.
+        precision: one of PRECISIONS that it computes in.
 
     Raises:
         NotCompiledError: see there.
@@ -59,12 +62,12 @@ class OpenVinoModel:
     least_seconds = 0.0
     """A run with less time than this cannot be stopped in time."""
 
-    def __init__(self, frozen: Any, fetches: int) -> None:
+    def __init__(self, frozen: Any, fetches: int, precision: str = F32) -> None:
         self._requests: SimpleQueue[_Request] = SimpleQueue()
         self._closed = False
         self._alarms: set[Alarm] = set()
         try:
-            self._compiled = _compile(frozen)
+            self._compiled = _compile(frozen, precision)
             inputs = _by_number(self._compiled.inputs, FED_NAME)
             outputs = _by_number(self._compiled.outputs, FETCHED_NAME)
             self._outputs = [outputs[i] for i in range(fetches)]
@@ -160,20 +163,29 @@ def _import_openvino() -> Any:
     return importlib.import_module(_PACKAGE)
 
 
-def _compile(frozen: Any) -> Any:
+def _compile(frozen: Any, precision: str) -> Any:
     core = _import_openvino().Core()
+    if precision != F32 and not _has(core, precision):
+        raise NotCompiledError(f"this processor does not compute in {precision}")
     with tempfile.NamedTemporaryFile(suffix=".pb") as file:
         file.write(frozen.SerializeToString())
         file.flush()
         model = core.read_model(file.name)
     if any(port.partial_shape.is_dynamic for op in model.get_ops() for port in op.outputs()):
         raise NotCompiledError("its shapes do not follow from those of its feeds")
-    return core.compile_model(model, "CPU", _settings())
+    compiled = core.compile_model(model, "CPU", _settings(precision))
+    if compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() != precision:
+        raise NotCompiledError(f"it cannot be computed in {precision} here")
+    return compiled
 
 
-def _settings() -> Mapping[str, Any]:
+def _has(core: Any, precision: str) -> bool:
+    return _CAPABILITIES[precision] in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _settings(precision: str) -> Mapping[str, Any]:
     return {
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": precision,
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
         # Several accelerators share a host, and each would take the same processors.

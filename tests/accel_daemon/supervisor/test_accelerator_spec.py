@@ -62,6 +62,15 @@ def test_batching_can_be_switched_off() -> None:
     assert parse_accelerator("host").batched
 
 
+@pytest.mark.parametrize("precision", ["bf16", "f16"])
+def test_fewer_bits_are_used_on_request_only(precision: str) -> None:
+    """Otherwise graphs compute as TensorFlow does."""
+    assert parse_accelerator(f"host,precision={precision}").precision == precision
+    assert parse_accelerator("host,precision=f32") == parse_accelerator("host")
+    assert parse_accelerator("host").precision == "f32"
+    assert parse_accelerator("eia2.large,precision=f32").precision == "f32"
+
+
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
@@ -85,6 +94,9 @@ def test_batching_can_be_switched_off() -> None:
         ("host,compile=on", "auto, off"),
         ("host,lanes=tls", "auto, off"),
         ("host,batching=8", "auto, off"),
+        ("host,precision=int8", "f32, bf16, f16"),
+        ("host,precision=bf16,compile=off", "without compile=off"),
+        ("eia2.large,precision=bf16", "the type host"),
         ("eia2.large,batching=auto", "the type host"),
         ("eia2.large,compile=auto", "the type host"),
         ("host,python=/nowhere/python", "elastic-accelerator is installed"),
