@@ -32,6 +32,8 @@ MOST_SHAPES = 3
 _TRIED_AT = (2, 16, 128, 1024, 8192)
 """At which calls with the same shapes; again, because others may have had the processors before."""
 _MOST_COUNTED = 64
+_QUICK_SECONDS = 0.0002
+"""Of a prepared graph that is not compiled: there is less to gain than compiling takes."""
 _log = logging.getLogger(__name__)
 
 _Shapes = tuple[tuple[str, tuple[int, ...]], ...]
@@ -186,6 +188,8 @@ class CompilingGraph:
         try:
             if make is prepared and not trials.is_small():
                 raise NotCompiledError("most of its time is computing")
+            if make is not prepared and self._is_quick(shapes):
+                raise TooSlowError("it takes too little time to be worth compiling")
             stand_in = make(self._graph, values)
             try:
                 if isinstance(make, Reduced):
@@ -204,6 +208,11 @@ class CompilingGraph:
             self._makers.remove(make)
             if not self._makers and not self._ready:
                 self._give_up(str(error))
+
+    def _is_quick(self, shapes: _Shapes) -> bool:
+        """Whether it is prepared, and takes less time than a call's way through the network."""
+        ready = self._ready.get(shapes)
+        return ready is not None and ready.seconds < _QUICK_SECONDS
 
     def _note(self, make: Maker, why: Exception) -> None:
         """Whoever asked for fewer bits is told that they are not had, and why."""

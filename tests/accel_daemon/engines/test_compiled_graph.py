@@ -30,7 +30,7 @@ from tests.accel_daemon.engines.compiled_models import save_network
 from tests.accel_daemon.engines.conftest import ENGINE, Signatures, load, save_graph
 from tests.conftest import eventually
 
-pytest.importorskip("openvino", reason="the extra `openvino` is not installed")
+pytest.importorskip("openvino", reason="OpenVINO is not installed")
 tf1 = tf.compat.v1
 MANIFEST = Manifest(SAVED_MODEL, (), Selection(signature="serving_default"))
 OTHER = "tensorflow "
@@ -401,3 +401,18 @@ def test_nobody_gets_fewer_bits_unasked() -> None:
     engines = {p: CompilingEngine(ENGINE, precision=p) for p in reduced_precision.PRECISIONS}
     makers = {p: [m for m in e._makers if isinstance(m, Reduced)] for p, e in engines.items()}
     assert makers == {"f32": [], "bf16": [Reduced("bf16")], "f16": [Reduced("f16")]}
+
+
+@pytest.mark.parametrize(("quick", "name"), [(60.0, OTHER), (0.0, "openvino ")])
+def test_what_takes_next_to_no_time_is_prepared_and_not_compiled(
+    network: Path, monkeypatch: pytest.MonkeyPatch, quick: float, name: str
+) -> None:
+    """Compiling would take longer than it saves."""
+    monkeypatch.setattr(compiled_trial, "_SMALL_SECONDS", 60.0)
+    monkeypatch.setattr(compiled_graph, "_QUICK_SECONDS", quick)
+    graph = open_compiling(network)
+    call_twice(graph, images())
+    eventually(lambda: graph._settled, 60)
+    names = [one.name for one in graph._ready.values()]
+    assert [one.startswith(name) for one in names] == [True]
+    graph.close()

@@ -48,7 +48,7 @@ def test_memory_may_be_bounded(size: str, expected: int) -> None:
 
 
 def test_compiling_can_be_switched_off() -> None:
-    """It is on where the extra is installed; `auto` says the same."""
+    """It is on where OpenVINO is installed; `auto` says the same."""
     assert not parse_accelerator("host,compile=off").compiled
     assert parse_accelerator("host,compile=auto") == parse_accelerator("host")
     assert parse_accelerator("host").compiled
