@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -17,6 +18,9 @@ from accel_daemon.engines.reduced_precision import F32
 from accel_daemon.engines.tensorflow import TensorFlowEngine
 from accel_protocol.manifest import Manifest
 
+_COPIES = 4
+"""Of a graph's files in memory while it is compiled: values, message, its bytes, the result."""
+
 
 class CompilingEngine:
     """TensorFlow, with what can answer in its place behind it: OpenVINO, where it is installed.
@@ -28,6 +32,7 @@ class CompilingEngine:
         compiles: whether graphs are compiled, and small ones prepared.
         batches: whether calls are answered together.
         precision: what graphs may be computed in, one of PRECISIONS.
+        room: how many bytes of memory may be taken now.
     """
 
     def __init__(
@@ -39,6 +44,7 @@ class CompilingEngine:
         compiles: bool = True,
         batches: bool = True,
         precision: str = F32,
+        room: Callable[[], int] = lambda: sys.maxsize,
     ) -> None:
         self._engine, self._watched, self._uncompiled = engine, watched, uncompiled
         compiler = installed_version() if compiles else None
@@ -48,7 +54,7 @@ class CompilingEngine:
             self._makers.append(compiled)
         if compiles and precision != F32:
             self._makers.append(Reduced(precision))
-        self._batches = batches
+        self._batches, self._room = batches, room
         self._work = Work()
 
     def weigh(self, folder: Path, manifest_: Manifest) -> Weights:
@@ -65,7 +71,10 @@ class CompilingEngine:
         if makers:
             graph.keep_reads()
         watched = partial(self._watched, graph_id)
-        compiling = CompilingGraph(graph, self._work, watched, makers)
+        needed = _COPIES * sum(file.size for file in manifest_.files)
+        compiling = CompilingGraph(
+            graph, self._work, watched, makers, lambda: self._room() >= needed
+        )
         if not self._batches:
             return compiling
         return BatchingGraph(compiling, graph.why_not_batched, self._work, watched)

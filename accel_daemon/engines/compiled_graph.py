@@ -48,6 +48,7 @@ class CompilingGraph:
         work: whose turn it is.
         watched: where the graph is at work while it is compiled.
         makers: of what may answer in TensorFlow's place.
+        has_room: whether there is memory for making it now.
 
     Attributes:
         why: why it is not compiled; None before that is known, and where it is.
@@ -61,9 +62,10 @@ class CompilingGraph:
         work: Work,
         watched: Callable[[], AbstractContextManager[None]],
         makers: Sequence[Maker],
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         self._graph, self._work, self._watched = graph, work, watched
-        self._makers = list(makers)
+        self._makers, self._has_room = list(makers), has_room
         self.feeds: Mapping[str, TensorSpec] = graph.feeds
         self.fetches: Mapping[str, TensorSpec] = graph.fetches
         self.why: str | None = None
@@ -186,6 +188,8 @@ class CompilingGraph:
         if self._is_over():
             return
         try:
+            if not self._has_room():
+                raise TooSlowError("there is no memory for it")
             if make is prepared and not trials.is_small():
                 raise NotCompiledError("most of its time is computing")
             if make is not prepared and self._is_quick(shapes):

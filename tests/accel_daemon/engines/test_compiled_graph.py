@@ -416,3 +416,21 @@ def test_what_takes_next_to_no_time_is_prepared_and_not_compiled(
     names = [one.name for one in graph._ready.values()]
     assert [one.startswith(name) for one in names] == [True]
     graph.close()
+
+
+def test_where_memory_is_short_it_is_compiled_later(
+    network: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Four times the size of its files is needed, for a moment."""
+    caplog.set_level("INFO")
+    monkeypatch.setattr(compiled_graph, "_TRIED_AT", (2, 4))
+    room = [3_999]
+    manifest = Manifest(SAVED_MODEL, (BundleFile("x", 1_000, "0" * 64),), MANIFEST.selection)
+    graph = open_compiling(network, manifest, room=lambda: room[0])
+    call_twice(graph, images())
+    eventually(lambda: "there is no memory for it" in caplog.text and graph._settled, 60)
+    assert graph.executed_by.startswith(OTHER)
+    room[0] = 4_000
+    call_twice(graph, images())
+    eventually(lambda: graph.executed_by.startswith("openvino "), 60)
+    graph.close()
