@@ -46,6 +46,7 @@ class LaunchOrder:
         quarantined: graphs of the tenant that are not tried again, and why, by hexadecimal id.
         compiled: whether graphs are compiled where a compiling engine is installed.
         batched: whether calls of a graph may be answered together.
+        precision: what graphs may be computed in: "f32", "bf16" or "f16".
         uncompiled: graphs of the tenant that are not compiled, because they were at work when a
             process came down, by hexadecimal id.
         clock_anchor: of the supervisor's `Clock`, so that both agree on how old a ticket is.
@@ -74,6 +75,7 @@ class LaunchOrder:
     quarantined: dict[str, str] = field(default_factory=dict)
     compiled: bool = False
     batched: bool = False
+    precision: str = "f32"
     uncompiled: list[str] = field(default_factory=list)
     clock_anchor: float | None = None
     memory_bytes: int | None = None

@@ -71,14 +71,15 @@ async def serve(
     limits = Limits(**order.limits)
     leave_keras_out()
     vigil = open_vigil(order, limits)
-    engine = await asyncio.to_thread(open_ordered_engine, order, limits, vigil)
+    memory = MachineMemory(order.memory_bytes)
+    engine = await asyncio.to_thread(open_ordered_engine, order, limits, vigil, memory)
     # What is there by now stays. Looking for garbage in it would take half a second each time.
     gc.freeze()
     for op, reason in sorted(order.allowed_ops.items()):
         _log.warning("the operator allows models to use the op %s: %s", op, reason)
     verifier = TicketVerifier(order.ticket_public_key_pem, order.accelerator_id)
     gate = Gate(verifier, order.tenancy, limits, Clock.start(order.clock_anchor).steady)
-    watch = MemoryWatch(MachineMemory(order.memory_bytes), partial(end_for_memory, reports))
+    watch = MemoryWatch(memory, partial(end_for_memory, reports))
     service = AcceleratorService(
         order, engine, limits, gate, sandbox=sandbox.to_text(), vigil=vigil, watch=watch
     )
@@ -105,7 +106,9 @@ async def serve(
     return 0
 
 
-def open_ordered_engine(order: LaunchOrder, limits: Limits, vigil: Vigil) -> Engine:
+def open_ordered_engine(
+    order: LaunchOrder, limits: Limits, vigil: Vigil, memory: MachineMemory
+) -> Engine:
     """The engine, with what makes it faster behind it where that is wanted.
 
     On an emulated type everything takes what TensorFlow takes, so nothing is there.
@@ -123,6 +126,8 @@ def open_ordered_engine(order: LaunchOrder, limits: Limits, vigil: Vigil) -> Eng
         uncompiled,
         compiles=order.compiled,
         batches=order.batched,
+        precision=order.precision,
+        room=lambda: memory.look().room,
     )
 
 

@@ -127,11 +127,12 @@ def cli() -> None:
     "accelerators",
     multiple=True,
     metavar="TYPE[,engine=E][,python=PATH][,pace=on][,memory=SIZE]"
-    "[,compile=off][,batching=off][,lanes=off]",
+    "[,compile=off][,batching=off][,precision=bf16][,lanes=off]",
     help=f"An accelerator to offer; may be repeated. TYPE is one of {', '.join(TYPES)}. "
     "With pace=on its runs take as long as the type's published throughput would have them. "
     "memory=SIZE, as 4GiB, bounds what one of type host may take. compile=off leaves its graphs to "
-    "TensorFlow as they are, batching=off never answers several calls of a graph together, and "
+    "TensorFlow as they are, batching=off never answers several calls of a graph together, "
+    "precision=bf16 or f16 lets compiled graphs be less exact where that is faster, and "
     "lanes=off lets clients call by gRPC only. "
     "Default: one of type host.",
 )

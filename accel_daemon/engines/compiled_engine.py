@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -9,12 +10,16 @@ from pathlib import Path
 
 from accel_daemon.engines.batching_graph import BatchingGraph
 from accel_daemon.engines.compiled_graph import CompilingGraph, Maker
-from accel_daemon.engines.compiled_stand_in import compiled, prepared
+from accel_daemon.engines.compiled_stand_in import Reduced, compiled, prepared
 from accel_daemon.engines.compiled_work import Work
 from accel_daemon.engines.engine import Graph, Weights
 from accel_daemon.engines.openvino_model import installed_version
+from accel_daemon.engines.reduced_precision import F32
 from accel_daemon.engines.tensorflow import TensorFlowEngine
 from accel_protocol.manifest import Manifest
+
+_COPIES = 4
+"""Of a graph's files in memory while it is compiled: values, message, its bytes, the result."""
 
 
 class CompilingEngine:
@@ -26,6 +31,8 @@ class CompilingEngine:
         uncompiled: ids of graphs that are left to TensorFlow.
         compiles: whether graphs are compiled, and small ones prepared.
         batches: whether calls are answered together.
+        precision: what graphs may be computed in, one of PRECISIONS.
+        room: how many bytes of memory may be taken now.
     """
 
     def __init__(
@@ -36,6 +43,8 @@ class CompilingEngine:
         *,
         compiles: bool = True,
         batches: bool = True,
+        precision: str = F32,
+        room: Callable[[], int] = lambda: sys.maxsize,
     ) -> None:
         self._engine, self._watched, self._uncompiled = engine, watched, uncompiled
         compiler = installed_version() if compiles else None
@@ -43,7 +52,9 @@ class CompilingEngine:
         self._makers: list[Maker] = [prepared] if compiles else []
         if compiler is not None:
             self._makers.append(compiled)
-        self._batches = batches
+        if compiles and precision != F32:
+            self._makers.append(Reduced(precision))
+        self._batches, self._room = batches, room
         self._work = Work()
 
     def weigh(self, folder: Path, manifest_: Manifest) -> Weights:
@@ -60,7 +71,10 @@ class CompilingEngine:
         if makers:
             graph.keep_reads()
         watched = partial(self._watched, graph_id)
-        compiling = CompilingGraph(graph, self._work, watched, makers)
+        needed = _COPIES * sum(file.size for file in manifest_.files)
+        compiling = CompilingGraph(
+            graph, self._work, watched, makers, lambda: self._room() >= needed
+        )
         if not self._batches:
             return compiling
         return BatchingGraph(compiling, graph.why_not_batched, self._work, watched)

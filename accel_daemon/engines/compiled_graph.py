@@ -16,31 +16,27 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
-from accel_daemon.engines.compiled_stand_in import (
-    StandIn,
-    compiled_for_many,
-    prepared,
-)
+from accel_daemon.engines.compiled_stand_in import Reduced, StandIn, prepared
 from accel_daemon.engines.compiled_trial import TooSlowError, Trials
 from accel_daemon.engines.compiled_work import Work
 from accel_daemon.engines.engine import Cost, TensorSpec
 from accel_daemon.engines.openvino_model import NotCompiledError
+from accel_daemon.engines.reduced_precision import worst
 from accel_daemon.engines.tensorflow import TensorFlowGraph
 from accel_daemon.engines.tensorflow_frozen import NotFrozenError
 from accel_protocol.errors import AcceleratorError
 from accel_protocol.tensors import Array
 
-MANY = 64
-"""After how many calls that came while others were answered it is compiled for that, too."""
 MOST_SHAPES = 3
 """For how many sets of shapes one graph is compiled: each holds the weights once more."""
 _TRIED_AT = (2, 16, 128, 1024, 8192)
 """At which calls with the same shapes; again, because others may have had the processors before."""
 _MOST_COUNTED = 64
+_QUICK_SECONDS = 0.0002
+"""Of a prepared graph that is not compiled: there is less to gain than compiling takes."""
 _log = logging.getLogger(__name__)
 
 _Shapes = tuple[tuple[str, tuple[int, ...]], ...]
-_Work = Callable[[Trials, Mapping[str, Array], _Shapes], None]
 Maker = Callable[[TensorFlowGraph, Mapping[str, Array]], StandIn]
 
 
@@ -52,6 +48,7 @@ class CompilingGraph:
         work: whose turn it is.
         watched: where the graph is at work while it is compiled.
         makers: of what may answer in TensorFlow's place.
+        has_room: whether there is memory for making it now.
 
     Attributes:
         why: why it is not compiled; None before that is known, and where it is.
@@ -65,9 +62,10 @@ class CompilingGraph:
         work: Work,
         watched: Callable[[], AbstractContextManager[None]],
         makers: Sequence[Maker],
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         self._graph, self._work, self._watched = graph, work, watched
-        self._makers = list(makers)
+        self._makers, self._has_room = list(makers), has_room
         self.feeds: Mapping[str, TensorSpec] = graph.feeds
         self.fetches: Mapping[str, TensorSpec] = graph.fetches
         self.why: str | None = None
@@ -77,15 +75,20 @@ class CompilingGraph:
         self._settled: set[_Shapes] = set()
         self._lock = threading.Lock()
         self._closed = self._has_failed = False
+        self._unreduced = ""  # why it does not compute in fewer bits, where that was asked for
 
     @property
     def executed_by(self) -> str:
         """See `Graph.executed_by`."""
         ready = list(self._ready.values())
         if not ready:
-            return self._graph.executed_by + (" (compiled, it failed)" if self._has_failed else "")
+            failed = " (compiled, it failed)" if self._has_failed else ""
+            return self._graph.executed_by + failed + self._unreduced
         best = max(ready, key=lambda one: one.gain)
-        return f"{best.name} ({best.gain:.1f} x)"
+        errors = [one.error for one in ready if one.error is not None]
+        if not errors:
+            return f"{best.name} ({best.gain:.1f} x){self._unreduced}"
+        return f"{best.name} ({best.gain:.1f} x; {worst(errors)})"
 
     def run(self, feeds: Mapping[str, Array], timeout: float | None) -> dict[str, Array]:
         """See `Graph.run`."""
@@ -104,8 +107,6 @@ class CompilingGraph:
         ready = self._ready.get(shapes)
         if ready is not None and (timeout is None or timeout >= ready.model.least_seconds):
             try:
-                if ready.in_company >= MANY and self._wants_many(ready):
-                    self._start(self._compile_for_many, values, shapes)
                 return ready.run(values, timeout)
             except AcceleratorError:
                 raise
@@ -113,7 +114,7 @@ class CompilingGraph:
                 self._give_up(f"it failed: {type(error).__name__}")
         answer = self._graph.run(values, _left(timeout, began))
         if ready is None and self._wants(shapes):
-            self._start(self._compile, values, shapes)
+            self._start(values, shapes)
         return answer
 
     def is_settled(self, feeds: Mapping[str, Array]) -> bool:
@@ -150,26 +151,21 @@ class CompilingGraph:
             self._begun.add(shapes)
             return True
 
-    def _wants_many(self, ready: StandIn) -> bool:
-        """Whether to compile once more for several calls at a time; true once."""
-        with self._lock:
-            wants, ready.may_be_for_many = ready.may_be_for_many, False
-            return wants and not self._is_over()
-
-    def _start(self, work: _Work, values: Mapping[str, Array], shapes: _Shapes) -> None:
+    def _start(self, values: Mapping[str, Array], shapes: _Shapes) -> None:
         # Copied, because the memory they came in is used again for the next call.
         kept = {alias: np.array(value) for alias, value in values.items()}
         threading.Thread(
-            target=self._work_on, args=(work, kept, shapes), name="compile", daemon=True
+            target=self._work_on, args=(kept, shapes), name="compile", daemon=True
         ).start()
 
-    def _work_on(self, work: _Work, values: Mapping[str, Array], shapes: _Shapes) -> None:
+    def _work_on(self, values: Mapping[str, Array], shapes: _Shapes) -> None:
         """Compile and try, on a thread of its own and with nobody else at it."""
         with self._work.turn:
             self._work.wait_until_idle()
             try:
                 with self._watched():
-                    work(Trials(self._graph, values, self._work, self._is_over), values, shapes)
+                    trials = Trials(self._graph, values, self._work, self._is_over)
+                    self._compile(trials, values, shapes)
             except Exception as error:  # TensorFlow's too: it may have been closed meanwhile
                 self._give_up(f"it failed: {type(error).__name__}")
 
@@ -183,28 +179,6 @@ class CompilingGraph:
         finally:
             self._settled.add(shapes)
 
-    def _compile_for_many(
-        self, trials: Trials, values: Mapping[str, Array], shapes: _Shapes
-    ) -> None:
-        """The same for calls that come while others are answered."""
-        ready = self._ready.get(shapes)
-        if ready is None or self._is_over():
-            return
-        try:
-            model = compiled_for_many(self._graph, values)
-            try:
-                gain = trials.gain_for_many(ready, model, model.at_a_time)
-            except BaseException:
-                model.close()
-                raise
-        except (NotFrozenError, NotCompiledError, TooSlowError) as error:
-            _log.info("a graph is not compiled for several calls at a time: %s", error)
-            return
-        ready.model_for_many = model
-        if self._closed:
-            ready.close()
-        _log.info("compiled a graph for several calls at a time: %.1f x as many", gain)
-
     def _is_over(self) -> bool:
         return self._closed or self.why is not None
 
@@ -214,26 +188,45 @@ class CompilingGraph:
         if self._is_over():
             return
         try:
+            if not self._has_room():
+                raise TooSlowError("there is no memory for it")
             if make is prepared and not trials.is_small():
                 raise NotCompiledError("most of its time is computing")
+            if make is not prepared and self._is_quick(shapes):
+                raise TooSlowError("it takes too little time to be worth compiling")
             stand_in = make(self._graph, values)
             try:
-                stand_in.gain = trials.gain(stand_in)
+                if isinstance(make, Reduced):
+                    trials.measure_reduced(stand_in, self._ready.get(shapes))
+                else:
+                    trials.measure(stand_in)
             except BaseException:
                 stand_in.close()
                 raise
             self._keep(shapes, stand_in)
         except TooSlowError as error:
+            self._note(make, error)
             _log.info("a graph stays with TensorFlow for now: %s", error)
         except (NotFrozenError, NotCompiledError) as error:
+            self._note(make, error)
             self._makers.remove(make)
             if not self._makers and not self._ready:
                 self._give_up(str(error))
 
+    def _is_quick(self, shapes: _Shapes) -> bool:
+        """Whether it is prepared, and takes less time than a call's way through the network."""
+        ready = self._ready.get(shapes)
+        return ready is not None and ready.seconds < _QUICK_SECONDS
+
+    def _note(self, make: Maker, why: Exception) -> None:
+        """Whoever asked for fewer bits is told that they are not had, and why."""
+        if isinstance(make, Reduced):
+            self._unreduced = f", not {make.precision}: {why}"
+
     def _keep(self, shapes: _Shapes, stand_in: StandIn) -> None:
         with self._lock:
             before = self._ready.get(shapes)
-            if not self._closed and (before is None or before.gain < stand_in.gain):
+            if not self._closed and (before is None or before.gain <= stand_in.gain):
                 self._ready[shapes] = stand_in
                 _log.info("compiled a graph: %s for %s", self.executed_by, _text(shapes))
                 return

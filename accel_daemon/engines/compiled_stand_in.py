@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from accel_daemon.engines.openvino_model import OpenVinoModel, installed_version
+from accel_daemon.engines.openvino_model import (
+    NotCompiledError,
+    OpenVinoModel,
+    installed_version,
+)
+from accel_daemon.engines.reduced_precision import Error
 from accel_daemon.engines.tensorflow import TensorFlowGraph
 from accel_daemon.engines.tensorflow_flat import Fed
 from accel_daemon.engines.tensorflow_frozen import NotFrozenError
@@ -40,21 +45,18 @@ class StandIn:
     Attributes:
         name: of what executes it, for people.
         gain: how many times faster than TensorFlow it was when it was tried.
-        model: answers a call that is alone, and all where there is no other.
-        model_for_many: answers calls that come while others are answered.
-        in_company: how many calls came so.
-        may_be_for_many: whether it is not known yet if that would be faster.
+        seconds: what a run took then.
+        error: how far its answers were from TensorFlow's; None where no further than rounding is.
+        model: answers.
     """
 
     def __init__(
         self, graph: TensorFlowGraph, name: str, model: Model, aliases: Sequence[str]
     ) -> None:
         """Take a model of `wanted(graph, aliases)`, with feeds in the order of their aliases."""
-        self.name, self.model, self.gain = name, model, 0.0
-        self.model_for_many: Model | None = None
-        self.may_be_for_many = isinstance(model, OpenVinoModel)
-        self.in_company = self._running = 0
-        self._lock = threading.Lock()
+        self.name, self.model = name, model
+        self.gain = self.seconds = 0.0
+        self.error: Error | None = None
         self._graph, self._aliases = graph, list(aliases)
         given = {graph.feeds[alias].tensor: alias for alias in aliases}
         numbers = {tensor: number for number, tensor in enumerate(wanted(graph, aliases))}
@@ -65,22 +67,7 @@ class StandIn:
 
     def run(self, values: Mapping[str, Array], timeout: float | None) -> dict[str, Array]:
         """See `Graph.run`."""
-        with self._lock:
-            self._running += 1
-            is_alone = self._running == 1
-            self.in_company += not is_alone
-        try:
-            model = self.model if is_alone or self.model_for_many is None else self.model_for_many
-            return self.run_on(model, values, timeout)
-        finally:
-            with self._lock:
-                self._running -= 1
-
-    def run_on(
-        self, model: Model, values: Mapping[str, Array], timeout: float | None
-    ) -> dict[str, Array]:
-        """Run on this model of its graph."""
-        results = model.run([values[alias] for alias in self._aliases], timeout)
+        results = self.model.run([values[alias] for alias in self._aliases], timeout)
         as_fetched = self._graph.as_fetched
         answer = {alias: as_fetched(alias, results[number]) for alias, number in self._answered}
         for alias, fed in self._echoed:
@@ -90,8 +77,6 @@ class StandIn:
     def close(self) -> None:
         """Stop all runs."""
         self.model.close()
-        if self.model_for_many is not None:
-            self.model_for_many.close()
 
 
 def wanted(graph: TensorFlowGraph, aliases: Sequence[str]) -> list[str]:
@@ -112,13 +97,24 @@ def compiled(graph: TensorFlowGraph, values: Mapping[str, Array]) -> StandIn:
     return StandIn(graph, installed_version() or "", model, aliases)
 
 
-def compiled_for_many(graph: TensorFlowGraph, values: Mapping[str, Array]) -> OpenVinoModel:
-    """The model of `compiled` once more, for calls that come while others are answered.
+@dataclass(frozen=True)
+class Reduced:
+    """Makes what `compiled` does, computing in fewer bits.
 
-    Raises:
-        NotFrozenError, NotCompiledError: it cannot be.
+    Attributes:
+        precision: one of PRECISIONS.
     """
-    return OpenVinoModel(_frozen(graph, values), len(wanted(graph, list(values))), for_many=True)
+
+    precision: str
+
+    def __call__(self, graph: TensorFlowGraph, values: Mapping[str, Array]) -> StandIn:
+        """See `compiled`."""
+        if installed_version() is None:
+            raise NotCompiledError("OpenVINO is not installed")
+        aliases = list(values)
+        frozen, count = _frozen(graph, values), len(wanted(graph, aliases))
+        model = OpenVinoModel(frozen, count, self.precision)
+        return StandIn(graph, f"{installed_version()} in {self.precision}", model, aliases)
 
 
 def prepared(graph: TensorFlowGraph, values: Mapping[str, Array]) -> StandIn:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from accel_daemon.engines.compiled_choice import Trial, is_clear, why_different, why_slow
-from accel_daemon.engines.compiled_stand_in import Model, StandIn
+from accel_daemon.engines.compiled_stand_in import StandIn
 from accel_daemon.engines.compiled_work import Work
 from accel_daemon.engines.openvino_model import NotCompiledError
+from accel_daemon.engines.reduced_precision import error_of, why_not_borne, worst
 from accel_daemon.engines.tensorflow import TensorFlowGraph
 from accel_protocol.tensors import Array
 
@@ -21,7 +21,6 @@ _TRIAL_SECONDS = 2.0
 _MOST_UNCLEAR_TRIALS, _UNCLEAR_SECONDS = 45, 8.0
 _RUN_SECONDS = 10.0
 _SMALL_SECONDS = 0.005
-_QUEUED = 4  # calls for each of those that run at a time, so that none of these has nothing to do
 _Run = Callable[[Mapping[str, Array], float | None], Any]
 
 
@@ -52,41 +51,46 @@ class Trials:
         """Whether TensorFlow needs so little time that computing may be a small part of it."""
         return any(self._seconds(self._graph.run) < _SMALL_SECONDS for _ in range(_LEAST_TRIALS))
 
-    def gain(self, stand_in: StandIn) -> float:
-        """How many times faster it answers.
+    def measure(self, stand_in: StandIn) -> None:
+        """Find out how many times faster it answers.
 
         Raises:
             NotCompiledError: it answers something else, or the trial is over.
             TooSlowError: it is not fast enough.
         """
-        other = {alias: noise(value) for alias, value in self._values.items()}
-        for fed in (self._values, other):
-            wanted, got = self._graph.run(fed, _RUN_SECONDS), stand_in.run(fed, _RUN_SECONDS)
+        for wanted, got in self._answers(stand_in):
             if why := why_different(wanted, got):
                 raise NotCompiledError(why)
         trial = self._compared(self._graph.run, stand_in.run)
         if why := why_slow(trial):
             raise TooSlowError(why)
-        return trial.gain
+        stand_in.gain, stand_in.seconds = trial.gain, min(trial.after)
 
-    def gain_for_many(self, stand_in: StandIn, model: Model, at_a_time: int) -> float:
-        """How many times as many calls at a time another model of it answers.
+    def measure_reduced(self, stand_in: StandIn, best: StandIn | None) -> None:
+        """The same for what computes in fewer bits, and how far from TensorFlow that is.
+
+        Args:
+            stand_in: computes so.
+            best: what answers now, if not TensorFlow; it has to be faster than that.
 
         Raises:
-            NotCompiledError, TooSlowError: see `gain`.
+            NotCompiledError: it is too far, or the trial is over.
+            TooSlowError: it is not fast enough.
         """
-        wanted = stand_in.run_on(stand_in.model, self._values, _RUN_SECONDS)
-        if why := why_different(wanted, stand_in.run_on(model, self._values, _RUN_SECONDS)):
+        error = worst([error_of(*answers) for answers in self._answers(stand_in)])
+        if why := why_not_borne(error):
             raise NotCompiledError(why)
-        with ThreadPoolExecutor(_QUEUED * at_a_time) as threads:
-
-            def together(model: Model) -> _Run:
-                return lambda *call: _together(threads, lambda: stand_in.run_on(model, *call))
-
-            trial = self._compared(together(stand_in.model), together(model))
+        trial = self._compared(best.run if best else self._graph.run, stand_in.run)
         if why := why_slow(trial):
             raise TooSlowError(why)
-        return trial.gain
+        stand_in.gain = max(trial.gain, 1.0) * (best.gain if best else 1.0)
+        stand_in.seconds, stand_in.error = min(trial.after), error
+
+    def _answers(self, stand_in: StandIn) -> Iterator[tuple[dict[str, Array], dict[str, Array]]]:
+        """TensorFlow's and its, to the call's feeds and to noise."""
+        other = {alias: noise(value) for alias, value in self._values.items()}
+        for fed in (self._values, other):
+            yield self._graph.run(fed, _RUN_SECONDS), stand_in.run(fed, _RUN_SECONDS)
 
     def _compared(self, before: _Run, after: _Run) -> Trial:
         return compared(lambda: self._seconds(before), lambda: self._seconds(after), self._is_over)
@@ -123,12 +127,6 @@ def compared(
             seconds.append(run())
             work.append(time.process_time() - worked)
     raise NotCompiledError("it was unloaded")
-
-
-def _together(threads: ThreadPoolExecutor, run: Callable[[], Any]) -> None:
-    """Run once on each thread."""
-    for work in [threads.submit(run) for _ in range(threads._max_workers)]:
-        work.result()
 
 
 def _is_enough(trial: Trial, seconds: float) -> bool:

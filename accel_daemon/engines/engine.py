@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -155,6 +156,8 @@ def compiling(
     *,
     compiles: bool = True,
     batches: bool = True,
+    precision: str = "f32",
+    room: Callable[[], int] = lambda: sys.maxsize,
 ) -> Engine:
     """The engine with a compiling one behind it; itself where there is none for it.
 
@@ -164,11 +167,12 @@ def compiling(
         uncompiled: ids of graphs that are never compiled.
         compiles: whether graphs are compiled, and small ones prepared.
         batches: whether calls are answered together.
+        precision: what graphs may be computed in: "f32", "bf16" or "f16".
+        room: how many bytes of memory may be taken now.
     """
     if not engine.version.startswith("tensorflow ") or not (compiles or batches):
         return engine
     module = importlib.import_module("accel_daemon.engines.compiled_engine")
-    behind: Engine = module.CompilingEngine(
-        engine, watched, uncompiled, compiles=compiles, batches=batches
-    )
+    options = {"compiles": compiles, "batches": batches, "precision": precision, "room": room}
+    behind: Engine = module.CompilingEngine(engine, watched, uncompiled, **options)
     return behind

@@ -21,11 +21,13 @@ from typing import Any
 import numpy as np
 
 from accel_daemon.engines.alarms import ALARMS, Alarm
+from accel_daemon.engines.reduced_precision import F32
 from accel_daemon.engines.tensorflow_frozen import FED_NAME, FETCHED_NAME
 from accel_protocol.errors import CancelledError, DeadlineError
 from accel_protocol.tensors import Array
 
 _PACKAGE = "openvino"
+_CAPABILITIES = {"bf16": "BF16", "f16": "FP16"}
 
 
 class NotCompiledError(Exception):
@@ -46,14 +48,12 @@ def installed_version() -> str | None:
 class OpenVinoModel:
     """One graph for one set of shapes. `run` may be called from several threads at once.
 
+    Each run has all processors, and runs take turns: then one run takes least.
+
     Args:
         frozen: what `tensorflow_frozen.freeze` gave.
         fetches: how many tensors it answers with.
-        for_many: whether several runs share the processors, for most runs a second. Otherwise each
-            run has all of them, and runs take turns: then one run takes least.
-
-    Attributes:
-        at_a_time: how many runs share the processors.
+        precision: one of PRECISIONS that it computes in.
 
     Raises:
         NotCompiledError: see there.
@@ -62,19 +62,17 @@ class OpenVinoModel:
     least_seconds = 0.0
     """A run with less time than this cannot be stopped in time."""
 
-    def __init__(self, frozen: Any, fetches: int, *, for_many: bool = False) -> None:
+    def __init__(self, frozen: Any, fetches: int, precision: str = F32) -> None:
         self._requests: SimpleQueue[_Request] = SimpleQueue()
-        self._for_many, self._closed = for_many, False
+        self._closed = False
         self._alarms: set[Alarm] = set()
         try:
-            self._compiled = _compile(frozen, for_many)
+            self._compiled = _compile(frozen, precision)
             inputs = _by_number(self._compiled.inputs, FED_NAME)
             outputs = _by_number(self._compiled.outputs, FETCHED_NAME)
             self._outputs = [outputs[i] for i in range(fetches)]
             self._inputs = [(number, inputs[number]) for number in sorted(inputs)]
-            self.at_a_time = int(self._compiled.get_property("NUM_STREAMS")) if for_many else 1
-            for _ in range(self.at_a_time):
-                self._requests.put(self._new_request())
+            self._requests.put(self._new_request())
         except (RuntimeError, ImportError, KeyError, OSError) as error:
             raise NotCompiledError(type(error).__name__) from error
 
@@ -112,8 +110,7 @@ class OpenVinoModel:
             ALARMS.hasten(alarm)
 
     def _new_request(self) -> _Request:
-        request = self._compiled.create_infer_request()
-        return _Request(request, self._inputs, self._outputs, self._for_many)
+        return _Request(self._compiled.create_infer_request(), self._inputs, self._outputs)
 
     def _infer(self, request: _Request, feeds: Sequence[Array], end: float) -> None:
         alarm = ALARMS.set(end, request.cancel)
@@ -140,30 +137,21 @@ class _Request:
     """What OpenVINO needs for a run, and views of its memory, which are made once.
 
     Attributes:
-        infer: runs it, in the caller's thread where `elsewhere` is false.
         cancel: makes it end, from any other thread.
         fed: what is to be written before, by the feed's number.
         answered: what can be read afterwards.
     """
 
     def __init__(
-        self,
-        request: Any,
-        inputs: Iterable[tuple[int, Any]],
-        outputs: Iterable[Any],
-        elsewhere: bool,
+        self, request: Any, inputs: Iterable[tuple[int, Any]], outputs: Iterable[Any]
     ) -> None:
         self._request, self.cancel = request, request.cancel
-        self.infer = self._infer_elsewhere if elsewhere else self._infer_here
         self.fed = [(number, request.get_tensor(port).data) for number, port in inputs]
         self.answered = [request.get_tensor(port).data for port in outputs]
 
-    def _infer_here(self) -> None:
+    def infer(self) -> None:
+        """Run it in the caller's thread."""
         self._request.infer(share_outputs=True)
-
-    def _infer_elsewhere(self) -> None:
-        self._request.start_async()
-        self._request.wait()
 
 
 def _too_late() -> DeadlineError:
@@ -175,21 +163,30 @@ def _import_openvino() -> Any:
     return importlib.import_module(_PACKAGE)
 
 
-def _compile(frozen: Any, for_many: bool) -> Any:
+def _compile(frozen: Any, precision: str) -> Any:
     core = _import_openvino().Core()
+    if precision != F32 and not _has(core, precision):
+        raise NotCompiledError(f"this processor does not compute in {precision}")
     with tempfile.NamedTemporaryFile(suffix=".pb") as file:
         file.write(frozen.SerializeToString())
         file.flush()
         model = core.read_model(file.name)
     if any(port.partial_shape.is_dynamic for op in model.get_ops() for port in op.outputs()):
         raise NotCompiledError("its shapes do not follow from those of its feeds")
-    return core.compile_model(model, "CPU", _settings(for_many))
+    compiled = core.compile_model(model, "CPU", _settings(precision))
+    if compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() != precision:
+        raise NotCompiledError(f"it cannot be computed in {precision} here")
+    return compiled
 
 
-def _settings(for_many: bool) -> Mapping[str, Any]:
+def _has(core: Any, precision: str) -> bool:
+    return _CAPABILITIES[precision] in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _settings(precision: str) -> Mapping[str, Any]:
     return {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "THROUGHPUT" if for_many else "LATENCY",
+        "INFERENCE_PRECISION_HINT": precision,
+        "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
         # Several accelerators share a host, and each would take the same processors.
         "ENABLE_CPU_PINNING": False,

@@ -447,6 +447,7 @@ class AcceleratorProcess:
             quarantined=self.quarantined(),
             compiled=place.spec.compiled,
             batched=place.spec.batched,
+            precision=place.spec.precision,
             uncompiled=self.strikes.suspected(self.tenancy.principal, self._clock()),
             clock_anchor=self._trust.clock.anchor,
             lane_port=place.lane_port if place.spec.lanes else None,

@@ -11,12 +11,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from accel_daemon.engines.reduced_precision import F32, PRECISIONS
 from accel_protocol.accelerator_types import HOST_TYPE, TYPES
 from accel_protocol.errors import ConfigurationError
 
 ENGINES = ("tensorflow", "onnx", "mxnet")
 DEFAULT_ENGINE = "tensorflow"
-_OPTIONS = ("engine", "python", "pace", "memory", "compile", "batching", "lanes")
+_OPTIONS = ("engine", "python", "pace", "memory", "compile", "batching", "precision", "lanes")
 _PACES = ("on", "off")
 _CHOICES = ("auto", "off")  # of what an accelerator does to be faster
 _SIZE = re.compile(r"([0-9]{1,9})(MiB|GiB)", re.ASCII)
@@ -40,6 +41,7 @@ class AcceleratorSpec:
         memory_bytes: what its process may take for itself; None for what the machine has.
         compiled: whether graphs are compiled where a compiling engine is installed.
         batched: whether calls of a graph may be answered together.
+        precision: what its graphs may be computed in, one of PRECISIONS.
         lanes: whether clients may run without gRPC.
     """
 
@@ -53,6 +55,7 @@ class AcceleratorSpec:
     memory_bytes: int | None = None
     compiled: bool = True
     batched: bool = True
+    precision: str = F32
     lanes: bool = True
 
 
@@ -79,6 +82,8 @@ def parse_accelerator(text: str) -> AcceleratorSpec:
         spec = replace(spec, compiled=_read_choice("compile", chosen, accelerator_type))
     if "batching" in chosen:
         spec = replace(spec, batched=_read_choice("batching", chosen, accelerator_type))
+    if "precision" in chosen:
+        spec = replace(spec, precision=_read_precision(chosen["precision"], spec))
     if "lanes" in chosen:
         spec = replace(spec, lanes=_read_lanes(chosen["lanes"]))
     return spec
@@ -93,7 +98,7 @@ def _read_options(options: list[str]) -> Mapping[str, str]:
                 f"{option[:40]!r} is no option of an accelerator",
                 (
                     *("engine=E", "python=PATH", "pace=on", "memory=SIZE"),
-                    *("compile=off", "batching=off", "lanes=off"),
+                    *("compile=off", "batching=off", "precision=bf16", "lanes=off"),
                 ),
             )
         if name in chosen:
@@ -143,6 +148,17 @@ def _read_choice(option: str, chosen: Mapping[str, str], accelerator_type: str) 
             remedy=f"Use the type {HOST_TYPE}, or leave out {option}=auto.",
         )
     return choice == "auto"
+
+
+def _read_precision(precision: str, spec: AcceleratorSpec) -> str:
+    if precision not in PRECISIONS:
+        raise _invalid(f"There is no precision {precision[:40]!r}", PRECISIONS)
+    if precision != F32 and (spec.type != HOST_TYPE or not spec.compiled):
+        raise ConfigurationError(
+            f"Only compiled graphs of the type {HOST_TYPE} are computed in {precision}.",
+            remedy=f"Use the type {HOST_TYPE} without compile=off, or leave out precision.",
+        )
+    return precision
 
 
 def _read_lanes(choice: str) -> bool:

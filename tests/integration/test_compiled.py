@@ -23,7 +23,7 @@ from tests.accel_daemon.engines.compiled_models import save_network
 from tests.conftest import Daemon, eventually, start_daemon, use_home
 from tests.integration.conftest import local_answer
 
-pytest.importorskip("openvino", reason="the extra `openvino` is not installed")
+pytest.importorskip("openvino", reason="OpenVINO is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +32,19 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_network(tmp_path_factory.mktemp("network") / "model")
 
 
-@pytest.fixture
-def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon as it is by default."""
-    daemon = start_daemon(tmp_path / "home", "--port", "0")
-    use_home(monkeypatch, daemon.home)
+    daemon = start_daemon(tmp_path_factory.mktemp("default") / "home", "--port", "0")
     yield daemon
     assert daemon.stop() == 0
+
+
+@pytest.fixture
+def daemon(running: Daemon, monkeypatch: pytest.MonkeyPatch) -> Daemon:
+    """It, and this process its client."""
+    use_home(monkeypatch, running.home)
+    return running
 
 
 def images(seed: int = 0) -> dict[str, Any]:
@@ -83,11 +89,17 @@ def test_a_network_is_compiled_and_answers_as_before(network: Path, daemon: Daem
 
 
 def test_smi_and_bench_say_what_executes_a_graph(
-    network: Path, daemon: Daemon, tmp_path: Path
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenVINO, once it has taken over."""
+    """OpenVINO, once it has taken over; and whether in 16 bits, where that was asked for."""
+    option = ("--accelerator", "host,precision=bf16")
+    running = start_daemon(tmp_path / "home", "--port", "0", *option)
+    use_home(monkeypatch, running.home)
     with connect() as attachment, EIPredictor(network, attachment=attachment) as predictor:
-        engine = call_until_compiled(predictor, attachment)
+        call_until_compiled(predictor, attachment)
+        eventually(lambda: "bf16" in engine_of(attachment), 60)
+        engine = engine_of(attachment)
+        assert " in bf16 (" in engine or ", not bf16: " in engine
     smi = CliRunner().invoke(cli, ["smi", "--json"])
     (row,) = json.loads(smi.output)["accelerators"]
     assert [graph["engine"] for graph in row["graphs"]] == [engine]
@@ -97,6 +109,7 @@ def test_smi_and_bench_say_what_executes_a_graph(
     how = ["--input", f"image=@{tmp_path / 'image.npy'}", "--runs", "3", "--no-local", "--json"]
     bench = CliRunner().invoke(cli, ["bench", str(network), *how])
     assert json.loads(bench.output)["engine"] == engine
+    assert running.stop() == 0
 
 
 def test_the_operator_can_leave_it_out(
@@ -116,6 +129,8 @@ def test_the_operator_can_leave_it_out(
 def test_a_model_is_unloaded_while_it_is_compiled(network: Path, daemon: Daemon) -> None:
     """And loaded, and compiled, by the next calls."""
     with connect() as attachment, EIPredictor(network, attachment=attachment) as predictor:
+        for graph in attachment.list().graphs:
+            attachment._call("Unload", pb.UnloadRequest(graph_id=graph.graph_id))
         for _ in range(2):
             predictor(images())
         attachment._call("Unload", pb.UnloadRequest(graph_id=attachment.list().graphs[0].graph_id))

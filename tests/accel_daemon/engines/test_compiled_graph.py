@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from accel_daemon.engines import compiled_graph, compiled_trial, openvino_model
+from accel_daemon.engines import (
+    compiled_graph,
+    compiled_stand_in,
+    compiled_trial,
+    openvino_model,
+    reduced_precision,
+)
 from accel_daemon.engines.compiled_engine import CompilingEngine
 from accel_daemon.engines.compiled_graph import CompilingGraph
+from accel_daemon.engines.compiled_stand_in import Reduced
 from accel_daemon.engines.engine import Graph
 from accel_protocol.errors import CancelledError, DeadlineError
 from accel_protocol.manifest import FROZEN_GRAPH, SAVED_MODEL, BundleFile, Manifest, Selection
@@ -23,7 +30,7 @@ from tests.accel_daemon.engines.compiled_models import save_network
 from tests.accel_daemon.engines.conftest import ENGINE, Signatures, load, save_graph
 from tests.conftest import eventually
 
-pytest.importorskip("openvino", reason="the extra `openvino` is not installed")
+pytest.importorskip("openvino", reason="OpenVINO is not installed")
 tf1 = tf.compat.v1
 MANIFEST = Manifest(SAVED_MODEL, (), Selection(signature="serving_default"))
 OTHER = "tensorflow "
@@ -238,9 +245,9 @@ def test_a_slow_one_is_tried_again(network: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
-def slow(tmp_path: Path) -> Iterator[CompilingGraph]:
+def slow(network: Path) -> Iterator[CompilingGraph]:
     """A compiled network and a feed that keep the processors busy for long."""
-    graph = open_compiling(save_network(tmp_path / "model"))
+    graph = open_compiling(network)
     compiled(graph, images(8, 96))
     yield graph
     graph.close()
@@ -326,28 +333,104 @@ def test_a_deadline_holds_for_those_who_wait_for_another_run(slow: CompilingGrap
     assert slow.executed_by.startswith("openvino ")
 
 
-def test_calls_in_company_get_a_model_for_many(
+def rounded(monkeypatch: pytest.MonkeyPatch, scale: float = 1.0) -> None:
+    """A processor with 16-bit floats: networks whose weights are rounded to bf16, and scaled."""
+
+    def make(frozen: Any, fetches: int, precision: str = "f32") -> Any:
+        for node in frozen.node if precision == "bf16" else ():
+            value = tf.make_ndarray(node.attr["value"].tensor) if node.op == "Const" else None
+            if value is not None and value.dtype == np.float32:
+                less = (value * scale).astype(ml_dtypes.bfloat16).astype(np.float32)
+                node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(less))
+        return openvino_model.OpenVinoModel(frozen, fetches)
+
+    monkeypatch.setattr(compiled_stand_in, "OpenVinoModel", make)
+
+
+def reduced(network: Path) -> CompilingGraph:
+    """A graph that may be computed in bf16, when it is settled how."""
+    graph = open_compiling(network, precision="bf16")
+    call_twice(graph, images())
+    eventually(lambda: "bf16" in graph.executed_by, 60)
+    return graph
+
+
+def test_fewer_bits_are_used_on_request_and_their_error_is_shown(
     network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A call that is alone goes on being answered by the other, and both can be closed."""
-    monkeypatch.setattr(compiled_graph, "MANY", 4)
-    graph, reference = open_compiling(network), load(network)
-    compiled(graph, images())
-    ((_, ready),) = graph._ready.items()
-    with concurrent.futures.ThreadPoolExecutor(4) as threads:
-
-        def is_there() -> bool:
-            answers = threads.map(lambda seed: graph.run(images(seed=seed), 60), range(8))
-            for seed, answer in enumerate(answers):
-                assert_close(answer, reference.run(images(seed=seed), None))
-            return ready.model_for_many is not None
-
-        eventually(is_there, 60)
-    alone = threading.Event()
-    monkeypatch.setattr(ready.model, "run", lambda *_: alone.set() or [np.zeros((1, 10)), [0]])
-    graph.run(images(), 60)
-    assert alone.is_set()
-    monkeypatch.undo()
+    """It is the one that a caller finds, who knows what TensorFlow answers."""
+    rounded(monkeypatch)
+    graph, reference = reduced(network), load(network)
+    wanted, got = reference.run(images(), None), graph.run(images(), None)
+    (ready,) = graph._ready.values()
+    error = reduced_precision.error_of(wanted, got)
+    assert ready.error is not None
+    assert 0 < error.relative <= ready.error.relative < 0.05
+    version = openvino_model.installed_version()
+    assert graph.executed_by.startswith(f"{version} in bf16 (")
+    assert graph.executed_by.endswith(f" x; {ready.error})")
     graph.close()
-    with pytest.raises(CancelledError):
-        ready.run(images(), 60)
+
+
+def test_what_would_be_another_answer_is_computed_in_32_bits(
+    network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And shown to be."""
+    rounded(monkeypatch, scale=1.5)
+    graph, reference = reduced(network), load(network)
+    version = openvino_model.installed_version()
+    assert graph.executed_by.startswith(f"{version} (")
+    assert "x), not bf16: its error " in graph.executed_by
+    assert_close(graph.run(images(), None), reference.run(images(), None))
+    graph.close()
+
+
+def test_a_processor_without_16_bit_floats_computes_in_32(
+    network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it is shown; OpenVINO would compute in 32 bits and not say so."""
+    monkeypatch.setattr(openvino_model, "_has", lambda *_: False)
+    graph = reduced(network)
+    assert graph.executed_by.startswith("openvino ")
+    assert graph.executed_by.endswith(" x), not bf16: this processor does not compute in bf16")
+    graph.close()
+
+
+def test_nobody_gets_fewer_bits_unasked() -> None:
+    """Nothing that makes them is there."""
+    engines = {p: CompilingEngine(ENGINE, precision=p) for p in reduced_precision.PRECISIONS}
+    makers = {p: [m for m in e._makers if isinstance(m, Reduced)] for p, e in engines.items()}
+    assert makers == {"f32": [], "bf16": [Reduced("bf16")], "f16": [Reduced("f16")]}
+
+
+@pytest.mark.parametrize(("quick", "name"), [(60.0, OTHER), (0.0, "openvino ")])
+def test_what_takes_next_to_no_time_is_prepared_and_not_compiled(
+    network: Path, monkeypatch: pytest.MonkeyPatch, quick: float, name: str
+) -> None:
+    """Compiling would take longer than it saves."""
+    monkeypatch.setattr(compiled_trial, "_SMALL_SECONDS", 60.0)
+    monkeypatch.setattr(compiled_graph, "_QUICK_SECONDS", quick)
+    graph = open_compiling(network)
+    call_twice(graph, images())
+    eventually(lambda: graph._settled, 60)
+    names = [one.name for one in graph._ready.values()]
+    assert [one.startswith(name) for one in names] == [True]
+    graph.close()
+
+
+def test_where_memory_is_short_it_is_compiled_later(
+    network: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Four times the size of its files is needed, for a moment."""
+    caplog.set_level("INFO")
+    monkeypatch.setattr(compiled_graph, "_TRIED_AT", (2, 4))
+    room = [3_999]
+    manifest = Manifest(SAVED_MODEL, (BundleFile("x", 1_000, "0" * 64),), MANIFEST.selection)
+    graph = open_compiling(network, manifest, room=lambda: room[0])
+    call_twice(graph, images())
+    eventually(lambda: "there is no memory for it" in caplog.text and graph._settled, 60)
+    assert graph.executed_by.startswith(OTHER)
+    room[0] = 4_000
+    call_twice(graph, images())
+    eventually(lambda: graph.executed_by.startswith("openvino "), 60)
+    graph.close()

@@ -48,7 +48,7 @@ def test_memory_may_be_bounded(size: str, expected: int) -> None:
 
 
 def test_compiling_can_be_switched_off() -> None:
-    """It is on where the extra is installed; `auto` says the same."""
+    """It is on where OpenVINO is installed; `auto` says the same."""
     assert not parse_accelerator("host,compile=off").compiled
     assert parse_accelerator("host,compile=auto") == parse_accelerator("host")
     assert parse_accelerator("host").compiled
@@ -60,6 +60,15 @@ def test_batching_can_be_switched_off() -> None:
     assert parse_accelerator("host,batching=off").compiled
     assert parse_accelerator("host,batching=auto") == parse_accelerator("host")
     assert parse_accelerator("host").batched
+
+
+@pytest.mark.parametrize("precision", ["bf16", "f16"])
+def test_fewer_bits_are_used_on_request_only(precision: str) -> None:
+    """Otherwise graphs compute as TensorFlow does."""
+    assert parse_accelerator(f"host,precision={precision}").precision == precision
+    assert parse_accelerator("host,precision=f32") == parse_accelerator("host")
+    assert parse_accelerator("host").precision == "f32"
+    assert parse_accelerator("eia2.large,precision=f32").precision == "f32"
 
 
 @pytest.mark.parametrize(
@@ -85,6 +94,9 @@ def test_batching_can_be_switched_off() -> None:
         ("host,compile=on", "auto, off"),
         ("host,lanes=tls", "auto, off"),
         ("host,batching=8", "auto, off"),
+        ("host,precision=int8", "f32, bf16, f16"),
+        ("host,precision=bf16,compile=off", "without compile=off"),
+        ("eia2.large,precision=bf16", "the type host"),
         ("eia2.large,batching=auto", "the type host"),
         ("eia2.large,compile=auto", "the type host"),
         ("host,python=/nowhere/python", "elastic-accelerator is installed"),
