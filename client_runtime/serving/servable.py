@@ -17,16 +17,37 @@ from client_runtime.transport.exchange import Cancellation
 
 
 @dataclass(frozen=True)
+class Caller:
+    """Who asks for a request, for logs and metrics; nothing is decided by it.
+
+    Attributes:
+        request_id: finds the request in logs; "" where the door gave none.
+        door: "GRPC" or "REST"; "" for the server itself, as in a warm-up.
+        api: "Predict", "Classify", "Regress", "MultiInference", …; small letters through REST.
+        peer: address of the client.
+        bytes_in: of the request on the wire; None where the door cannot tell.
+    """
+
+    request_id: str = ""
+    door: str = ""
+    api: str = ""
+    peer: str = ""
+    bytes_in: int | None = None
+
+
+@dataclass(frozen=True)
 class Bounds:
-    """How long a request's answer is of use, and through what it can be stopped.
+    """How long a request's answer is of use, through what it can be stopped, and whose it is.
 
     Attributes:
         give_up_at: time.monotonic(); None: however long it takes.
         cancellation: for this request alone.
+        caller: who asks.
     """
 
     give_up_at: float | None = None
     cancellation: Cancellation = field(default_factory=Cancellation)
+    caller: Caller = field(default_factory=Caller)
 
     def left(self) -> float | None:
         """Seconds left, None for no bound.
