@@ -13,6 +13,7 @@ from typing import Any
 
 from accel_protocol.errors import Status
 from client_runtime.serving.servable import Caller, ServableId
+from client_runtime.serving_wire import model_management_pb2
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class RequestEnded:
     Attributes:
         caller: as in its RequestBegan.
         model: as in its RequestBegan.
-        version: that answered; None where it did not come so far.
+        version: that answered, else that was asked for by its number; None where there is neither.
         signature: that was resolved, else that was asked for; "" where there is none.
         status: None for OK.
         began_at: when it began.
@@ -165,8 +166,41 @@ class WarmedUp:
     status: Status | None
 
 
+@dataclass(frozen=True)
+class Configured:
+    """The server's configuration was applied, at start or by a reload.
+
+    Attributes:
+        config: of all models; observers do not change it.
+    """
+
+    config: model_management_pb2.ModelServerConfig
+
+
+@dataclass(frozen=True)
+class RequestLogged:
+    """A request that was sampled for its model's request log was written, or was not.
+
+    Attributes:
+        model: whose log it is.
+        status: None when it was written, RESOURCE_EXHAUSTED when it was dropped because the log
+            is behind, INTERNAL when writing failed.
+    """
+
+    model: str
+    status: Status | None
+
+
 Event = (
-    RequestBegan | RequestEnded | RequestRefused | RunEnded | BatchEnded | VersionChanged | WarmedUp
+    RequestBegan
+    | RequestEnded
+    | RequestRefused
+    | RunEnded
+    | BatchEnded
+    | VersionChanged
+    | WarmedUp
+    | Configured
+    | RequestLogged
 )
 Observer = Callable[[Event], None]
 
