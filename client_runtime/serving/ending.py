@@ -18,7 +18,7 @@ _STRAGGLER_SECONDS = 5.0
 
 
 class Ending:
-    """The main thread waits in it. The first signal wakes it, the second ends the program at once."""
+    """The main thread waits in it: the first signal wakes it, the second ends the process."""
 
     def __init__(self) -> None:
         # Its put may be called from a signal handler, which those of other queues and events may

@@ -39,7 +39,7 @@ class Guard:
             return
         name = ""
         try:
-            key = identify(self._keys.keys(), presented(header))
+            key = identify(self._keys.current(), presented(header))
             name = key.name
             check_models(key, models)
         except ServingError as refusal:

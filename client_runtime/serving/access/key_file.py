@@ -36,7 +36,7 @@ class KeyFile:
                 Status.FAILED_PRECONDITION, f"The API keys of {path} cannot be used: {error}"
             ) from None
 
-    def keys(self) -> tuple[ApiKey, ...]:
+    def current(self) -> tuple[ApiKey, ...]:
         """All of them."""
         stamp = self._stamp()
         with self._lock:

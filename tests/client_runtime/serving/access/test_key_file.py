@@ -19,7 +19,7 @@ def lines(*names: str) -> str:
 
 def names(keys: KeyFile) -> list[str]:
     """Of the keys as they are now."""
-    return [key.name for key in keys.keys()]
+    return [key.name for key in keys.current()]
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:

@@ -44,12 +44,15 @@ class Models:
     let_go: threading.Event = field(default_factory=threading.Event)
 
     def use(self, spec: inference_pb2.ModelSpec) -> AbstractContextManager[Servable]:
+        """See the Protocol."""
         raise NotImplementedError
 
     def names(self) -> Sequence[str]:
+        """See the Protocol."""
         return sorted({"m", "late", *self.available})
 
     def status(self, name: str, version: int | None) -> Any:
+        """See the Protocol."""
         response = model_management_pb2.GetModelStatusResponse()
         if name not in self.names() or version not in (None, 1):
             raise ServingError(Status.NOT_FOUND, f"Could not find version {version} of {name}")
@@ -59,12 +62,15 @@ class Models:
         return response
 
     def reload(self, config: Any, bounds: Bounds) -> None:
+        """See the Protocol."""
         self.reloaded.append(config)
 
     def ready(self) -> bool:
+        """See the Protocol."""
         return "late" in self.available
 
     def predict(self, request: Any, bounds: Bounds) -> Any:
+        """See the Protocol."""
         self.asked.append(bounds)
         self.entered.set()
         match request.model_spec.name:
@@ -81,18 +87,23 @@ class Models:
         return response
 
     def classify(self, request: Any, bounds: Bounds) -> Any:
+        """See the Protocol."""
         return inference_pb2.ClassificationResponse(model_spec={"name": "classified"})
 
     def regress(self, request: Any, bounds: Bounds) -> Any:
+        """See the Protocol."""
         return inference_pb2.RegressionResponse(model_spec={"name": "regressed"})
 
     def multi_inference(self, request: Any, bounds: Bounds) -> Any:
+        """See the Protocol."""
         return inference_pb2.MultiInferenceResponse(results=[{"model_spec": {"name": "both"}}])
 
     def session_run(self, request: Any, bounds: Bounds) -> Any:
+        """See the Protocol."""
         return inference_pb2.SessionRunResponse(model_spec={"name": "run"})
 
     def metadata(self, request: Any) -> Any:
+        """See the Protocol."""
         return inference_pb2.GetModelMetadataResponse(model_spec={"name": "described"})
 
 
@@ -139,7 +150,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opens]:
         models, told = Models(), []
         guard = Guard("GRPC", None if keys is None else KeyFile(keys), told.append)
         socket = f"unix:{tmp_path_factory.mktemp('door')}/s"
-        handlers = services(models, models, guard, lambda name: len(name))
+        handlers = services(models, models, guard, lambda _: len(models.reloaded))
         server = GrpcServer(handlers, SERVICES, guard, 8, arguments or [], Health(models))
         server.listen(socket, None)
         server.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 import time
 from pathlib import Path
@@ -13,8 +14,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from client_runtime.serving.doors.grpc_server import GrpcServer
 from client_runtime.serving.access.guard import Guard
+from client_runtime.serving.doors.grpc_server import GrpcServer
 from client_runtime.serving.statuses import ServingError
 from client_runtime.serving_wire import inference_pb2, model_management_pb2
 from tests.client_runtime.serving.doors.conftest import Door, Opens
@@ -48,11 +49,11 @@ def test_a_call_is_answered(door: Opens) -> None:
     assert bounds.give_up_at is not None
     assert 0 < bounds.give_up_at - time.monotonic() <= patience(30)
     assert (bounds.caller.request_id, bounds.caller.door) == ("mine", "GRPC")
-    assert (bounds.caller.api, bounds.caller.bytes_in) == ("Predict", 21)
+    assert (bounds.caller.api, bounds.caller.bytes_in) == ("Predict", 18)
 
 
 def test_a_call_without_a_deadline_has_none(door: Opens) -> None:
-    """gRPC then says of it that some centuries are left."""
+    """Of it gRPC says that some centuries are left."""
     one = door()
     one.predict("m", timeout=None)
 
@@ -289,7 +290,8 @@ def test_reflection_needs_a_key(door: Opens, keys: str) -> None:
 def test_a_socket_file_is_replaced_and_a_taken_port_refused(tmp_path: Path) -> None:
     """A server that was killed leaves its socket file behind."""
     path = tmp_path / "s"
-    path.write_text("stale")
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
     first, second = (GrpcServer([], [], Guard("GRPC"), 1, [], None) for _ in range(2))
     first.listen(f"unix:{path}", None)
     port = first.listen("127.0.0.1:0", None)
