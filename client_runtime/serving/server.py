@@ -70,7 +70,7 @@ class Access:
         rest = rest_tls(settings, tls)
         keys = KeyFile(settings.api_keys_file) if settings.api_keys_file else None
         arguments = parse_channel_arguments(settings.grpc_channel_arguments)
-        return cls(tls, rest and rest.ssl_context(), keys, arguments)
+        return cls(tls, rest.ssl_context() if rest else None, keys, arguments)
 
 
 class Server:
