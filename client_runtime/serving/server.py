@@ -6,18 +6,18 @@ import logging
 import os
 import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import grpc
-from aiohttp import web
 
+from client_runtime.serving.access.asked_models import models_of_path
 from client_runtime.serving.access.guard import Guard
 from client_runtime.serving.access.key_file import KeyFile
 from client_runtime.serving.doors.channel_arguments import Arguments, parse_channel_arguments
 from client_runtime.serving.doors.grpc_server import GrpcServer
 from client_runtime.serving.doors.health import Health
-from client_runtime.serving.doors.rest_server import RestServer
+from client_runtime.serving.doors.rest_server import Application, RestServer
 from client_runtime.serving.doors.services import SERVICES, Counter, services
 from client_runtime.serving.doors.tls import Tls, grpc_tls, rest_tls
 from client_runtime.serving.events import Observer, nobody
@@ -30,13 +30,17 @@ _FEWEST_THREADS = 64
 _THREADS_PER_CPU = 4
 
 
+# Called with a request's headers and raw path; raises a ServingError to refuse it.
+Authorize = Callable[[Mapping[str, str], str], None]
+
+
 @dataclass(frozen=True)
 class Served:
     """What is behind the doors.
 
     Attributes:
         inference, catalog: answer requests.
-        application: makes the REST API; asked once, in its own event loop.
+        rest: makes the REST API of what decides who is let in; asked once.
         observe: told of refusals.
         counter: a counter of the metrics.
         handlers: of further gRPC services, by the service's name.
@@ -44,7 +48,7 @@ class Served:
 
     inference: Inference
     catalog: Catalog
-    application: Callable[[], web.Application]
+    rest: Callable[[Authorize], Application]
     observe: Observer = nobody
     counter: Counter = lambda _: 0
     handlers: dict[str, grpc.GenericRpcHandler] = field(default_factory=dict)
@@ -160,13 +164,13 @@ class Server:
                 "port for HTTP/REST API. Skipped exporting HTTP/REST API."
             )
             return None
-        return RestServer(
-            self._served.application,
-            Guard("REST", self._access.keys, self._served.observe),
-            settings.rest_api_port,
-            self._access.rest_tls,
-            max(0.0, settings.drain_seconds),
-        )
+        guard = Guard("REST", self._access.keys, self._served.observe)
+
+        def authorize(headers: Mapping[str, str], path: str) -> None:
+            guard.admit(headers.get, models_of_path(path))
+
+        application = self._served.rest(authorize)
+        return RestServer(application, settings.rest_api_port, self._access.rest_tls)
 
 
 def threads(wanted: int) -> int:

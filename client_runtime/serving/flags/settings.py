@@ -152,3 +152,11 @@ class Settings:
     serve_ready_models: bool = flag(
         False, "Open the ports at once and serve those models that are ready.", ours=True
     )
+    access_log: str = flag(
+        "", 'File that gets a line of JSON for each request; "-" for standard error.', ours=True
+    )
+    request_log_folder: str = flag(
+        "",
+        "Folder below which the files of logging_config have to be. The default is anywhere.",
+        ours=True,
+    )

@@ -55,9 +55,20 @@ def application(
     return app
 
 
-def runner(app: web.Application) -> web.AppRunner:
-    """Runs the application: bodies come as they were sent, and work ends when its client leaves."""
-    return web.AppRunner(app, access_log=None, auto_decompress=False, handler_cancellation=True)
+def runner(app: web.Application, drain_seconds: float = 60.0) -> web.AppRunner:
+    """Runs the application: bodies come as they were sent, and work ends when its client leaves.
+
+    Args:
+        app: what to run.
+        drain_seconds: how long requests may still take once the runner is cleaned up.
+    """
+    return web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,
+        handler_cancellation=True,
+        shutdown_timeout=drain_seconds,
+    )
 
 
 @dataclass
