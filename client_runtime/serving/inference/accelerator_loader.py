@@ -15,9 +15,10 @@ from client_runtime.models.model import Model
 from client_runtime.models.selection import Choice, Selection
 from client_runtime.serving.inference import fleet as fleets
 from client_runtime.serving.inference import signatures as signatures_
-from client_runtime.serving.inference.accelerator_servable import AcceleratorServable
+from client_runtime.serving.inference.accelerator_version import AcceleratorVersion
 from client_runtime.serving.inference.failures import as_serving_errors
 from client_runtime.serving.inference.fleet import Fleet
+from client_runtime.serving.inference.loaded import LoadedVersion
 from client_runtime.serving.inference.options import InferenceOptions
 from client_runtime.serving.inference.replicas import Graph, Replica
 from client_runtime.serving.servable import Bounds, Servable, ServableId
@@ -81,7 +82,8 @@ class AcceleratorLoader:
         """See `Loader.load`."""
         with as_serving_errors():
             version = self._read(id_, folder)
-            return self._placed(version, bounds)
+            engine, refused = self._placed(version, bounds)
+        return LoadedVersion(id_, version.signatures, refused, engine, {}, self._options.observer)
 
     def _read(self, id_: ServableId, folder: Path) -> _Version:
         signatures = signatures_.read(folder, self._options.tags)
@@ -90,7 +92,9 @@ class AcceleratorLoader:
         bundle = make_bundle(files, SAVED_MODEL, nothing.for_manifest())
         return _Version(id_, folder, self._options.tags, signatures, bundle)
 
-    def _placed(self, version: _Version, bounds: Bounds) -> AcceleratorServable:
+    def _placed(
+        self, version: _Version, bounds: Bounds
+    ) -> tuple[AcceleratorVersion, dict[str, str]]:
         size, fleet = version.files.size, self._fleet
         seats = fleet.place(size, self._options.replicas_of(version.id.name))
         replicas = [Replica(fleet, seat) for seat in seats]
@@ -107,15 +111,7 @@ class AcceleratorLoader:
             for replica in replicas:
                 vacate(replica)
             raise
-        return AcceleratorServable(
-            version.id,
-            version.signatures,
-            refused,
-            replicas,
-            version.graph_of_tensors,
-            vacate,
-            self._options.observer,
-        )
+        return AcceleratorVersion(replicas, version.graph_of_tensors, vacate), refused
 
     def close(self) -> None:
         """Close the connections to the accelerators."""

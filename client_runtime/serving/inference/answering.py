@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -19,7 +18,6 @@ from client_runtime.serving.inference import (
     session_running,
     tensors,
 )
-from client_runtime.serving.inference.events import RequestRun
 from client_runtime.serving.inference.options import AnswerForm, InferenceOptions
 from client_runtime.serving.inference.signatures import DEFAULT_KEY
 from client_runtime.serving.servable import Bounds, Servable
@@ -51,7 +49,7 @@ class Answering:
         key = request.model_spec.signature_name or DEFAULT_KEY
         asked = predicting.signature(self.servable.signatures, key)
         feeds = predicting.feeds(asked, request, check_method=self.options.check_method_names)
-        fetches = self._run("Predict", key, feeds, bounds)
+        fetches = self.servable.run(key, feeds, bounds)
         response = predicting.answer(asked, request, fetches, self.options.answer_form)
         response.model_spec.CopyFrom(self._spec(request.model_spec.name, key))
         return response
@@ -62,7 +60,7 @@ class Answering:
         """See `Inference.classify`."""
         key, asked = self._signature(request.model_spec)
         classifying.check(asked, check_method=self.options.check_method_names)
-        fetches, count = self._run_examples("Classify", key, request.input, bounds)
+        fetches, count = self._run_examples(key, request.input, bounds)
         return pb.ClassificationResponse(
             model_spec=self._spec(request.model_spec.name, key),
             result=classifying.result(fetches, count),
@@ -72,7 +70,7 @@ class Answering:
         """See `Inference.regress`."""
         key, asked = self._signature(request.model_spec)
         regressing.check(asked, check_method=self.options.check_method_names)
-        fetches, count = self._run_examples("Regress", key, request.input, bounds)
+        fetches, count = self._run_examples(key, request.input, bounds)
         return pb.RegressionResponse(
             model_spec=self._spec(request.model_spec.name, key),
             result=regressing.result(fetches, count),
@@ -87,7 +85,7 @@ class Answering:
         )
         response = pb.MultiInferenceResponse()
         for task in tasks:
-            fetches, count = self._run_examples("MultiInference", task.key, request.input, bounds)
+            fetches, count = self._run_examples(task.key, request.input, bounds)
             one = response.results.add(model_spec=self._spec(task.name, task.key))
             if task.classifies:
                 one.classification_result.CopyFrom(classifying.result(fetches, count))
@@ -107,7 +105,7 @@ class Answering:
             given = {known.feeds[one.name]: one.tensor.dtype for one in request.feed}
             tensors.check_dtypes(signatures[known.key].inputs, given)
             feeds = {known.feeds[name]: array for name, array in arrays.items()}
-            answer = self._run("SessionRun", known.key, feeds, bounds)
+            answer = self.servable.run(known.key, feeds, bounds)
             fetches = {name: answer[alias] for name, alias in known.fetches.items()}
         response = pb.SessionRunResponse()
         response.model_spec.CopyFrom(self._spec(request.model_spec.name, ""))
@@ -134,27 +132,13 @@ class Answering:
         return key, self.servable.signatures[key]
 
     def _run_examples(
-        self, api: str, key: str, given: pb.Input, bounds: Bounds
+        self, key: str, given: pb.Input, bounds: Bounds
     ) -> tuple[dict[str, Array], int]:
         array = examples.serialized(given)
         tensors.check_dtypes(
             self.servable.signatures[key].inputs, {methods.INPUTS: DataType.DT_STRING}
         )
-        return self._run(api, key, {methods.INPUTS: array}, bounds, len(array)), len(array)
-
-    def _run(
-        self,
-        api: str,
-        key: str,
-        feeds: Mapping[str, Array],
-        bounds: Bounds,
-        count: int | None = None,
-    ) -> dict[str, Array]:
-        started = time.perf_counter()
-        fetches = self.servable.run(key, feeds, bounds)
-        id_, seconds = self.servable.id, time.perf_counter() - started
-        self.options.observer(RequestRun(id_.name, id_.version, key, api, seconds, count))
-        return fetches
+        return self.servable.run(key, {methods.INPUTS: array}, bounds), len(array)
 
     def _spec(self, name: str, key: str) -> pb.ModelSpec:
         spec = pb.ModelSpec(name=name, signature_name=key)

@@ -9,7 +9,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from client_runtime.serving.inference.events import Observer, nobody
+from client_runtime.serving.events import Observer, nobody
 from client_runtime.serving_wire.server_config_pb2 import BatchingParameters
 
 ALL_ACCELERATORS = 0
