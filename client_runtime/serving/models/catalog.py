@@ -41,7 +41,8 @@ class ServableCatalog:
     """What is loaded, and what keeps it so. Thread-safe.
 
     `observe` is called with one event after the other, in their order, never by two threads at
-    once, and without a lock that the catalog's own methods take.
+    once, and without a lock that the catalog's own methods take. `configured` is called with every
+    configuration that was accepted.
     """
 
     def __init__(
@@ -50,7 +51,9 @@ class ServableCatalog:
         loader: Loader,
         options: CatalogOptions | None = None,
         observe: Callable[[Event], None] | None = None,
+        configured: Callable[[ModelServerConfig], None] | None = None,
     ) -> None:
+        self._configured = configured
         self._first_config, self._loader = config, loader
         self._options = options = options or CatalogOptions()
         self._loads = Jobs("model-load", threads(options.load_threads))
@@ -270,6 +273,8 @@ class ServableCatalog:
             self._models = models
             self._findings = {name: self._findings.get(name, Finding()) for name in models}
             self._findings |= {model.name: Finding() for model in changed}
+        if self._configured is not None:
+            self._configured(config)
         return changed
 
     def _wait_for(self, names: Collection[str] | None, bounds: Bounds) -> Settled:
