@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import grpc
 from aiohttp import web
 
 from accel_protocol.errors import Status
@@ -24,10 +25,12 @@ from client_runtime.serving.rest.application import application, runner
 from client_runtime.serving.rest.hooks import Hooks, Page
 from client_runtime.serving.server import Authorize, Served
 from client_runtime.serving.statuses import ServingError
-from client_runtime.serving.telemetry import access_log
+from client_runtime.serving.telemetry import access_log, profiler_service
 from client_runtime.serving.telemetry.access_log import AccessLog
 from client_runtime.serving.telemetry.metrics import CONTENT_TYPE, Metrics
 from client_runtime.serving.telemetry.observed import ObservedInference
+from client_runtime.serving.telemetry.profiler_service import ProfilerService
+from client_runtime.serving.telemetry.profiling import Profiling
 from client_runtime.serving.telemetry.request_log import RequestLog
 
 _STANDARD_ERROR = "-"
@@ -46,7 +49,8 @@ class Assembly:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._metrics_path = option_choices.metrics_path_of(settings)
-        self._metrics, self._closing = Metrics(), contextlib.ExitStack()
+        self._metrics, self._profiling = Metrics(), Profiling()
+        self._closing = contextlib.ExitStack()
         self._observe = observe = self._observers()
         options = option_choices.inference_options(settings, observe)
         config = option_choices.model_config(settings)
@@ -64,7 +68,9 @@ class Assembly:
         self._closing.callback(self.catalog.close, _UNLOAD_SECONDS)
         self._inference = InferenceService(self.catalog, options)
         grpc_inference = ObservedInference(self._inference, observe, "GRPC")
-        self.served = Served(grpc_inference, self.catalog, self._rest, observe)
+        self.served = Served(
+            grpc_inference, self.catalog, self._rest, observe, handlers=self._handlers()
+        )
 
     def load(self) -> None:
         """See Backend."""
@@ -81,7 +87,7 @@ class Assembly:
 
     def _observers(self) -> Observer:
         """Everyone who is told what happens."""
-        told: list[Observer] = [self._metrics.observe]
+        told: list[Observer] = [self._metrics.observe, self._profiling.observe]
         folder = self._settings.request_log_folder
         requests = RequestLog(self._metrics.observe, folder=Path(folder) if folder else None)
         self._closing.callback(requests.close)
@@ -92,6 +98,11 @@ class Assembly:
             self._closing.callback(log.close)
             told.append(log.observe)
         return all_of(*told)
+
+    def _handlers(self) -> dict[str, grpc.GenericRpcHandler]:
+        if not self._settings.enable_profiler:
+            return {}
+        return {profiler_service.SERVICE: ProfilerService(self._profiling).handler()}
 
     def _rest(self, authorize: Authorize) -> Callable[[threading.Event], web.AppRunner]:
         settings = self._settings
