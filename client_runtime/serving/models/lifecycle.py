@@ -102,6 +102,14 @@ class Version:
         seconds, self.state, self.since = now - self.since, state, now
         return Event(self.id, state, self.error, seconds)
 
+    def leaves_until(self, patience: float) -> float | None:
+        """When it should have left at the latest, with some patience; None: it is not leaving."""
+        if self.state is State.UNLOADING and self.wait_for_users_until is not None:
+            return self.wait_for_users_until + patience
+        if self.state is State.LOADING and not self.aspired and self.abandoned_at is not None:
+            return self.abandoned_at + patience
+        return None
+
     def begin_again(self, now: float) -> Event:
         """From END to START, with all that was forgotten."""
         self.error, self.tries, self.retry_at, self.abandoned_at = None, 0, None, None

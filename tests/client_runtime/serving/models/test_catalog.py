@@ -326,6 +326,27 @@ def test_a_reload_is_bounded(begin: Begin, tmp_path: Path) -> None:
     assert failure.value.status is Status.CANCELLED
 
 
+def test_one_model_can_be_put_and_removed(begin: Begin, tmp_path: Path) -> None:
+    """The others stay as they are."""
+    catalog = begin(configured(_model(tmp_path, "kept", 1)), poll_seconds=0.0)
+    _settle(catalog)
+    (model,) = configured(_model(tmp_path, "m", 1, 2)).model_config_list.config
+    catalog.put_model(model, in_time())
+    assert (served(catalog, spec("m")), served(catalog, spec("kept"))) == (2, 1)
+    model.model_version_policy.specific.versions.append(1)
+    catalog.put_model(model, in_time())
+    eventually(lambda: _states(catalog, "m") == {1: "AVAILABLE", 2: "END"})
+    catalog.remove_model("m", in_time())
+    assert catalog.names() == ["kept"]
+    with pytest.raises(ServingError, match="Model m is not served") as failure:
+        catalog.remove_model("m", in_time())
+    assert failure.value.status is Status.NOT_FOUND
+    model.base_path = "relative"
+    with pytest.raises(ServingError, match="to have an absolute path"):
+        catalog.put_model(model, in_time())
+    assert catalog.names() == ["kept"]
+
+
 @pytest.mark.parametrize("text", ["", "custom_model_config {}"])
 def test_a_reload_takes_lists_only(begin: Begin, text: str) -> None:
     """As the original says."""
@@ -476,6 +497,7 @@ def test_closing_does_not_wait_for_ever(begin: Begin, tmp_path: Path, loader: Me
     loader.gate("slow", 1)
     catalog = begin(configured(_model(tmp_path, "m", 1), _model(tmp_path, "slow", 1)))
     eventually(lambda: ("m", 1) in _loaded(catalog))
+    eventually(lambda: _states(catalog, "slow") == {1: "LOADING"})
     with catalog.use(spec("m")):
         assert catalog.close(0.05)
     assert _states(catalog, "slow") == {1: "END"}

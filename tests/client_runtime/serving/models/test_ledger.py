@@ -17,7 +17,7 @@ from client_runtime.serving.models.plan import Swap
 from client_runtime.serving.servable import ServableId
 from client_runtime.serving.statuses import ServingError
 
-_RULES = LoadRules(retries=2, retry_interval=10.0, stuck_load=60.0, users=30.0)
+_RULES = LoadRules(retries=2, retry_interval=10.0, stuck=60.0, users=30.0)
 
 
 class _Servable:
@@ -239,6 +239,20 @@ def test_a_stuck_load_holds_up_a_newer_version_only_so_long() -> None:
     assert _tasks(ledger, 65.0) == [(Task.LOAD, 3)]
 
 
+def test_a_stuck_close_holds_up_a_newer_version_only_so_long() -> None:
+    """Counted from when users had to be gone."""
+    ledger = Ledger(_RULES)
+    _loaded(ledger, 1)
+    ledger.aspire("m", _folders(2), 0.0)
+    (load,) = ledger.orders(0.0)
+    ledger.load_ended(load.version, _Servable(), 0.0)
+    assert _tasks(ledger, 0.0) == [(Task.CLOSE, 1)]
+    ledger.aspire("m", _folders(3), 5.0)
+    assert _tasks(ledger, 5.0) == []
+    assert ledger.next_due(5.0) == 90.0
+    assert _tasks(ledger, 90.0) == [(Task.LOAD, 3)]
+
+
 def test_other_models_go_on() -> None:
     """Whatever becomes of one."""
     ledger = Ledger(_RULES)
@@ -305,7 +319,7 @@ class _Lives(RuleBasedStateMachine):
 
     @initialize(swap=st.sampled_from(list(Swap)), retries=st.sampled_from([0, 1, None]))
     def begin(self, swap: Swap, retries: int | None) -> None:
-        rules = LoadRules(retries, 10.0, swap, stuck_load=60.0, users=30.0, ended_kept=2)
+        rules = LoadRules(retries, 10.0, swap, stuck=60.0, users=30.0, ended_kept=2)
         self.swap, self.ledger = swap, Ledger(rules)
 
     @rule(name=_NAMES, numbers=_NUMBERS)
