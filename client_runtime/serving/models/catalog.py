@@ -7,11 +7,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from accel_protocol.errors import Status
 from client_runtime.serving.models import config_rules, folders, outcome
 from client_runtime.serving.models.crew import Crew
 from client_runtime.serving.models.herald import Herald
+from client_runtime.serving.models.jobs import guarded
 from client_runtime.serving.models.labels import LabelBook
 from client_runtime.serving.models.ledger import Ledger
 from client_runtime.serving.models.lifecycle import Event, State, Version
@@ -39,7 +41,8 @@ class ServableCatalog:
     """What is loaded, and what keeps it so. Thread-safe.
 
     `observe` is called with one event after the other, in their order, never by two threads at
-    once, and without a lock that the catalog's own methods take.
+    once, and without a lock that the catalog's own methods take. `configured` is called with every
+    configuration that was accepted.
     """
 
     def __init__(
@@ -48,7 +51,9 @@ class ServableCatalog:
         loader: Loader,
         options: CatalogOptions | None = None,
         observe: Callable[[Event], None] | None = None,
+        configured: Callable[[ModelServerConfig], None] | None = None,
     ) -> None:
+        self._configured = configured
         self._first_config = config
         self._options = options = options or CatalogOptions()
         self._crew = Crew(loader, options, self._load_ended, self._close_ended)
@@ -259,26 +264,35 @@ class ServableCatalog:
         Raises:
             ServingError: it is wrong, and nothing has changed.
         """
-        with self._editing, self._changing() as now:
-            config_rules.check(config, self._config)
-            models = {model.name: model for model in config.model_config_list.config}
-            self._labels = self._labels.assigned(
-                models.values(),
-                lambda name, version: self._ledger.available(name, version) is not None,
-                self._options.label_rule,
-            )
-            changed = [
-                m
-                for m in models.values()
-                if not config_rules.serves_alike(m, self._models.get(m.name))
-            ]
-            for name in self._models.keys() - models.keys():
-                self._ledger.aspire(name, {}, now)
-            self._config.CopyFrom(config)
-            self._models = models
-            self._findings = {name: self._findings.get(name, Finding()) for name in models}
-            self._findings |= {model.name: Finding() for model in changed}
+        accepted = ModelServerConfig()
+        accepted.CopyFrom(config)
+        with self._editing:
+            with self._changing() as now:
+                changed = self._replace_config(accepted, now)
+            if self._configured is not None:
+                guarded(partial(self._configured, accepted))
         return changed
+
+    def _replace_config(self, config: ModelServerConfig, now: float) -> list[ModelConfig]:
+        config_rules.check(config, self._config)
+        models = {model.name: model for model in config.model_config_list.config}
+        self._labels = self._labels.assigned(
+            models.values(), self._is_available, self._options.label_rule
+        )
+        changed = [
+            model
+            for name, model in models.items()
+            if not config_rules.serves_alike(model, self._models.get(name))
+        ]
+        for name in self._models.keys() - models.keys():
+            self._ledger.aspire(name, {}, now)
+        self._config, self._models = config, models
+        self._findings = {name: self._findings.get(name, Finding()) for name in models}
+        self._findings |= {model.name: Finding() for model in changed}
+        return changed
+
+    def _is_available(self, name: str, version: int) -> bool:
+        return self._ledger.available(name, version) is not None
 
     def _wait_for(self, names: Collection[str] | None, bounds: Bounds) -> Settled:
         """Wait for models, all where none are named; those that were removed are left out."""

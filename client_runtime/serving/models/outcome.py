@@ -126,6 +126,7 @@ def _add_status(response: GetModelStatusResponse, version: Version) -> None:
     added = response.model_version_status.add(
         version=version.id.version, state=ModelVersionStatus.State.ValueType(version.state)
     )
+    added.status.SetInParent()  # OK, which is told too
     if version.error is not None:
         added.status.error_code = Code.ValueType(version.error.status)
         added.status.error_message = version.error.message

@@ -112,6 +112,7 @@ def test_states_are_told_the_newest_first(begin: Begin, tmp_path: Path) -> None:
     eventually(lambda: _states(catalog, "m") == {3: "AVAILABLE", 2: "END", 1: "AVAILABLE"})
     response = catalog.status("m", None)
     assert [status.version for status in response.model_version_status] == [3, 2, 1]
+    assert all(status.HasField("status") for status in response.model_version_status)
     codes = [status.status.error_code for status in response.model_version_status]
     assert codes == [0, Status.NOT_FOUND, 0]
     (one,) = catalog.status("m", 2).model_version_status
@@ -457,6 +458,25 @@ def test_events_are_told_in_order(begin: Begin, tmp_path: Path) -> None:
     eventually(lambda: len(told) == 5)
     assert [event.state for event in told] == list(State)
     assert all(event.id == ServableId("m", 1) and event.error is None for event in told)
+
+
+def test_configurations_are_told(begin: Begin, tmp_path: Path) -> None:
+    """Those that were accepted, the first one too; what becomes of the message changes nothing."""
+    told: list[list[str]] = []
+
+    def configured_(config: ModelServerConfig) -> None:
+        told.append([model.name for model in config.model_config_list.config])
+        raise RuntimeError("an observer's own fault")
+
+    catalog = begin(configured(), configured=configured_)
+    config = configured(_model(tmp_path, "m", 1))
+    catalog.reload(config, in_time())
+    config.model_config_list.config[0].base_path = "relative"
+    with pytest.raises(ServingError):
+        catalog.reload(config, in_time())
+    assert told == [[], ["m"]]
+    shutil.rmtree(tmp_path / "m" / "1")
+    eventually(lambda: not catalog.ready())
 
 
 def test_a_failed_try_is_told(
