@@ -111,7 +111,7 @@ class Ledger:
             if (known := model.versions.get(number)) is None:
                 known = Version(ServableId(name, number), folder, now)
                 model.versions[number] = known
-                self.events.append(Event(known.id, State.START))
+                self.events.append(known.event(0.0))
             else:
                 self._want(known, folder, now)
         self._forget_ended(model)
@@ -216,7 +216,7 @@ class Ledger:
         else:
             version.tries += 1
             version.retry_at = now + max(self._rules.retry_interval, 0.0)
-            self.events.append(Event(version.id, State.LOADING, error, now - version.since))
+            self.events.append(version.event(now - version.since))
 
     def _unload(self, version: Version, now: float) -> None:
         self.models[version.id.name].serving.pop(version.id.version, None)

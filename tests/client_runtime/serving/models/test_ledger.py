@@ -68,13 +68,10 @@ def test_a_life_from_start_to_end() -> None:
     ledger.close_ended(close.version, 9.0)
     assert (load.task, close.task) == (Task.LOAD, Task.CLOSE)
     assert close.version.servable is None
-    id_ = ServableId("m", 1)
+    seconds = [0.0, 1.0, 3.0, 2.0, 2.0]
     assert list(ledger.events) == [
-        Event(id_, State.START),
-        Event(id_, State.LOADING, seconds=1.0),
-        Event(id_, State.AVAILABLE, seconds=3.0),
-        Event(id_, State.UNLOADING, seconds=2.0),
-        Event(id_, State.END, seconds=2.0),
+        Event(ServableId("m", 1), state, None, took, Path("/m/1"))
+        for state, took in zip(State, seconds, strict=True)
     ]
     assert ledger.is_empty()
 
