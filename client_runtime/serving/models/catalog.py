@@ -1,4 +1,4 @@
-"""The catalog: a ledger, the threads that carry out its orders, and the loop that looks around."""
+"""The catalog: a ledger behind a lock, a crew for its orders, and rounds to look around."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
-from accel_protocol.errors import AcceleratorError, Status
+from accel_protocol.errors import Status
 from client_runtime.serving.models import config_rules, folders, outcome
+from client_runtime.serving.models.crew import Crew
 from client_runtime.serving.models.herald import Herald
-from client_runtime.serving.models.jobs import Jobs, guarded
+from client_runtime.serving.models.jobs import guarded
 from client_runtime.serving.models.labels import LabelBook
-from client_runtime.serving.models.ledger import Ledger, Order, Task
+from client_runtime.serving.models.ledger import Ledger
 from client_runtime.serving.models.lifecycle import Event, State, Version
-from client_runtime.serving.models.options import CatalogOptions, threads
+from client_runtime.serving.models.options import CatalogOptions
 from client_runtime.serving.models.outcome import Finding, Settled
 from client_runtime.serving.models.rounds import Round, Rounds
 from client_runtime.serving.servable import Bounds, Loader, Servable
-from client_runtime.serving.statuses import ServingError, from_accelerator, invalid
+from client_runtime.serving.statuses import ServingError, invalid
 from client_runtime.serving_wire.inference_pb2 import ModelSpec
 from client_runtime.serving_wire.model_management_pb2 import (
     GetModelStatusResponse,
     ModelConfig,
     ModelServerConfig,
 )
-from client_runtime.transport.exchange import Cancellation
 
 # How often a wait looks whether its request was cancelled.
 _CANCEL_SECONDS = 0.5
@@ -54,11 +54,12 @@ class ServableCatalog:
         configured: Callable[[ModelServerConfig], None] | None = None,
     ) -> None:
         self._configured = configured
-        self._first_config, self._loader = config, loader
+        self._first_config = config
         self._options = options = options or CatalogOptions()
-        self._loads = Jobs("model-load", threads(options.load_threads))
-        self._unloads = Jobs("model-unload", threads(options.unload_threads))
+        self._crew = Crew(loader, options, self._load_ended, self._close_ended)
         self._herald = Herald(observe)
+        # Held from reading the configuration to changing it.
+        self._editing = threading.RLock()
         # Guards everything below; notified when anything of it changes.
         self._changed = threading.Condition(threading.Lock())
         self._ledger = Ledger(options.rules)
@@ -133,11 +134,29 @@ class ServableCatalog:
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. Only "
                 "ModelConfigList is currently supported"
             )
-        changed = self._accept(config)
-        self._look(changed)
-        settled = self._wait_for([model.name for model in changed], bounds)
-        if not settled.is_good:
-            raise ServingError(_ending(bounds), settled.message("model(s)"))
+        self._bring_up(self._accept(config), bounds)
+
+    def put_model(self, model: ModelConfig, bounds: Bounds) -> None:
+        """Serve this model too, or as this says from now on; otherwise as `reload`."""
+
+        def put(config: ModelServerConfig) -> None:
+            _remove(config, model.name)
+            config.model_config_list.config.append(model)
+
+        self._edit(put, bounds)
+
+    def remove_model(self, name: str, bounds: Bounds) -> None:
+        """Serve this model no more; it is unloaded when nobody uses it any more.
+
+        Raises:
+            ServingError: it is none that is served (NOT_FOUND).
+        """
+
+        def remove(config: ModelServerConfig) -> None:
+            if not _remove(config, name):
+                raise ServingError(Status.NOT_FOUND, f"Model {name} is not served")
+
+        self._edit(remove, bounds)
 
     def ready(self) -> bool:
         """See Catalog."""
@@ -172,7 +191,7 @@ class ServableCatalog:
             self._take_news()
             self._changed.notify_all()
         for order in orders:
-            self._carry_out(order)
+            self._crew.carry_out(order)
         self._herald.tell()
 
     def _take_news(self) -> None:
@@ -182,38 +201,11 @@ class ServableCatalog:
                 self._labels = self._labels.arrived(event.id.name, event.id.version)
             self._herald.add(event)
 
-    def _carry_out(self, order: Order) -> None:
-        match order.task:
-            case Task.LOAD:
-                self._loads.submit(partial(self._load, order.version, order.cancellation))
-            case Task.CANCEL:
-                order.cancellation.cancel()
-            case Task.CLOSE:
-                self._unloads.submit(partial(self._unload, order.version))
-
-    def _load(self, version: Version, cancellation: Cancellation) -> None:
-        end = self._loaded(version, cancellation)
+    def _load_ended(self, version: Version, end: Servable | ServingError) -> None:
         with self._changing() as now:
             self._ledger.load_ended(version, end, now)
 
-    def _loaded(self, version: Version, cancellation: Cancellation) -> Servable | ServingError:
-        seconds = self._options.load_seconds
-        bounds = Bounds(None if seconds is None else time.monotonic() + seconds, cancellation)
-        try:
-            if cancellation.cancelled:
-                return ServingError(Status.CANCELLED, "Loading of servable cancelled")
-            return self._loader.load(version.id, version.folder, bounds)
-        except ServingError as error:
-            return error
-        except AcceleratorError as error:
-            return from_accelerator(error)
-        except Exception as error:  # a defect of a loader must not stop the models of others
-            _log.exception("%s could not be loaded", version.id)
-            return ServingError(Status.INTERNAL, f"{type(error).__name__}: {error}")
-
-    def _unload(self, version: Version) -> None:
-        if version.servable is not None:
-            guarded(version.servable.close)
+    def _close_ended(self, version: Version) -> None:
         with self._changing() as now:
             self._ledger.close_ended(version, now)
 
@@ -248,34 +240,59 @@ class ServableCatalog:
             with self._changing():
                 pass
 
+    def _edit(self, change: Callable[[ModelServerConfig], None], bounds: Bounds) -> None:
+        with self._editing:
+            config = self.config()
+            change(config)
+            changed = self._accept(config)
+        self._bring_up(changed, bounds)
+
+    def _bring_up(self, models: Sequence[ModelConfig], bounds: Bounds) -> None:
+        """Wait until these models have come up.
+
+        Raises:
+            ServingError: one has not.
+        """
+        self._look(models)
+        settled = self._wait_for([model.name for model in models], bounds)
+        if not settled.is_good:
+            raise ServingError(_ending(bounds), settled.message("model(s)"))
+
     def _accept(self, config: ModelServerConfig) -> list[ModelConfig]:
         """Serve what this configuration says; the models of it that are new or were changed.
 
         Raises:
             ServingError: it is wrong, and nothing has changed.
         """
-        with self._changing() as now:
-            config_rules.check(config, self._config)
-            models = {model.name: model for model in config.model_config_list.config}
-            self._labels = self._labels.assigned(
-                models.values(),
-                lambda name, version: self._ledger.available(name, version) is not None,
-                self._options.label_rule,
-            )
-            changed = [
-                m
-                for m in models.values()
-                if not config_rules.serves_alike(m, self._models.get(m.name))
-            ]
-            for name in self._models.keys() - models.keys():
-                self._ledger.aspire(name, {}, now)
-            self._config.CopyFrom(config)
-            self._models = models
-            self._findings = {name: self._findings.get(name, Finding()) for name in models}
-            self._findings |= {model.name: Finding() for model in changed}
-        if self._configured is not None:
-            self._configured(config)
+        accepted = ModelServerConfig()
+        accepted.CopyFrom(config)
+        with self._editing:
+            with self._changing() as now:
+                changed = self._replace_config(accepted, now)
+            if self._configured is not None:
+                guarded(partial(self._configured, accepted))
         return changed
+
+    def _replace_config(self, config: ModelServerConfig, now: float) -> list[ModelConfig]:
+        config_rules.check(config, self._config)
+        models = {model.name: model for model in config.model_config_list.config}
+        self._labels = self._labels.assigned(
+            models.values(), self._is_available, self._options.label_rule
+        )
+        changed = [
+            model
+            for name, model in models.items()
+            if not config_rules.serves_alike(model, self._models.get(name))
+        ]
+        for name in self._models.keys() - models.keys():
+            self._ledger.aspire(name, {}, now)
+        self._config, self._models = config, models
+        self._findings = {name: self._findings.get(name, Finding()) for name in models}
+        self._findings |= {model.name: Finding() for model in changed}
+        return changed
+
+    def _is_available(self, name: str, version: int) -> bool:
+        return self._ledger.available(name, version) is not None
 
     def _wait_for(self, names: Collection[str] | None, bounds: Bounds) -> Settled:
         """Wait for models, all where none are named; those that were removed are left out."""
@@ -358,6 +375,16 @@ def _ending(bounds: Bounds) -> Status:
     if bounds.cancellation.cancelled:
         return Status.CANCELLED
     return Status.INTERNAL if _left(bounds) else Status.DEADLINE_EXCEEDED
+
+
+def _remove(config: ModelServerConfig, name: str) -> bool:
+    """Take a model out of a configuration; whether it was there."""
+    models = config.model_config_list.config
+    kept = [model for model in models if model.name != name]
+    was_there = len(kept) < len(models)
+    del models[:]
+    models.extend(kept)
+    return was_there
 
 
 def _request(name: str, version: int | None) -> str:

@@ -12,7 +12,8 @@ from google.protobuf import text_format
 from client_runtime.serving.statuses import ServingError, invalid
 from client_runtime.serving_wire.model_management_pb2 import ModelServerConfig
 
-_PLACE = re.compile(r"^\d+:\d+ : ")
+# Line and column, and the whole line where Python's protobuf repeats it.
+_PLACE = re.compile(r"^\d+:\d+ : ('.*?': (?=[A-Z]))?", re.DOTALL)
 
 
 def parse(text: str) -> ModelServerConfig:
@@ -37,7 +38,7 @@ def single_model(name: str, base_path: str) -> ModelServerConfig:
 
 
 def _parse_error(error: text_format.ParseError) -> ServingError:
-    message = _PLACE.sub("", str(error))
+    message = _PLACE.sub("", str(error), count=1)
     line, column = error.GetLine() or 1, error.GetColumn() or 1
     return invalid(
         "Error parsing text-format tensorflow.serving.ModelServerConfig: "

@@ -29,7 +29,8 @@ class LoadRules:
         retries: of a load that failed; None: without end.
         retry_interval: before each of them.
         swap: what comes first when versions follow each other.
-        stuck_load: how long a newer version waits for a load that was given up to end.
+        stuck: how long a newer version waits for the load of one that was given up, or for the
+            close of one that nobody uses.
         users: how long unloading waits for requests that use the version.
         ended_kept: versions that ended and stay listed, per model; the newest of them.
     """
@@ -37,7 +38,7 @@ class LoadRules:
     retries: int | None = 5
     retry_interval: float = 60.0
     swap: Swap = Swap.LOAD_FIRST
-    stuck_load: float = 60.0
+    stuck: float = 60.0
     users: float = 300.0
     ended_kept: int = 1000
 
@@ -110,7 +111,7 @@ class Ledger:
             if (known := model.versions.get(number)) is None:
                 known = Version(ServableId(name, number), folder, now)
                 model.versions[number] = known
-                self.events.append(Event(known.id, State.START))
+                self.events.append(known.event(0.0))
             else:
                 self._want(known, folder, now)
         self._forget_ended(model)
@@ -182,7 +183,7 @@ class Ledger:
     def _plan(self, model: Model, now: float) -> None:
         rules = self._rules
         versions = list(model.versions.values())
-        while step := next_step(versions, rules.swap, now, rules.stuck_load):
+        while step := next_step(versions, rules.swap, now, rules.stuck):
             if step.action is State.UNLOADING:
                 self._unload(step.version, now)
             else:
@@ -215,7 +216,7 @@ class Ledger:
         else:
             version.tries += 1
             version.retry_at = now + max(self._rules.retry_interval, 0.0)
-            self.events.append(Event(version.id, State.LOADING, error, now - version.since))
+            self.events.append(version.event(now - version.since))
 
     def _unload(self, version: Version, now: float) -> None:
         self.models[version.id.name].serving.pop(version.id.version, None)
@@ -240,10 +241,9 @@ class Ledger:
             del model.versions[number]
 
     def _dues(self, version: Version, now: float) -> Iterator[float]:
-        if version.is_busy and version.abandoned_at is not None:
-            stuck_until = version.abandoned_at + self._rules.stuck_load
-            if stuck_until > now:
-                yield stuck_until
+        leaves_until = version.leaves_until(self._rules.stuck)
+        if leaves_until is not None and leaves_until > now:
+            yield leaves_until
         if version.is_busy:
             return
         if version.retry_at is not None:

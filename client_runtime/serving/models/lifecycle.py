@@ -48,12 +48,14 @@ class Event:
         error: why a load failed; with LOADING, it will be tried again.
         seconds: how long it was in the state before, or in this one where it is LOADING still.
             With AVAILABLE: what the load took, with all tries and waits.
+        folder: of its files.
     """
 
     id: ServableId
     state: State
     error: ServingError | None = None
     seconds: float = 0.0
+    folder: Path = Path()
 
 
 @dataclass
@@ -100,7 +102,19 @@ class Version:
         if state not in _NEXT[self.state]:
             raise ValueError(f"{self.id} cannot go from {self.state.name} to {state.name}")
         seconds, self.state, self.since = now - self.since, state, now
-        return Event(self.id, state, self.error, seconds)
+        return self.event(seconds)
+
+    def leaves_until(self, patience: float) -> float | None:
+        """When it should have left at the latest, with some patience; None: it is not leaving."""
+        if self.state is State.UNLOADING and self.wait_for_users_until is not None:
+            return self.wait_for_users_until + patience
+        if self.state is State.LOADING and not self.aspired and self.abandoned_at is not None:
+            return self.abandoned_at + patience
+        return None
+
+    def event(self, seconds: float) -> Event:
+        """What its state is now, as an event."""
+        return Event(self.id, self.state, self.error, seconds, self.folder)
 
     def begin_again(self, now: float) -> Event:
         """From END to START, with all that was forgotten."""

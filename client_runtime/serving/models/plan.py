@@ -35,8 +35,8 @@ def next_step(versions: Sequence[Version], swap: Swap, now: float, patience: flo
     """The next thing to do for one model; None: nothing, for now.
 
     While something answers, a new version waits until those that leave have left, so that no more
-    than two generations take memory. For a load that was given up and does not end, it waits no
-    longer than `patience` seconds.
+    than two generations take memory. For one that should have left, it waits no longer than
+    `patience` seconds.
     """
     old = [v for v in versions if v.state is State.AVAILABLE and not v.aspired]
     new = [v for v in versions if v.state is State.START and v.aspired]
@@ -58,18 +58,6 @@ def _may_unload(versions: Sequence[Version], old: Sequence[Version]) -> bool:
 
 
 def _must_wait(versions: Sequence[Version], swap: Swap, now: float, patience: float) -> bool:
-    leaving = any(_is_leaving(v, now, patience) for v in versions)
+    leaves = [until for v in versions if (until := v.leaves_until(patience)) is not None]
     answers = any(v.state is State.AVAILABLE for v in versions)
-    return leaving and (answers or swap is Swap.UNLOAD_FIRST)
-
-
-def _is_leaving(version: Version, now: float, patience: float) -> bool:
-    if version.state is State.UNLOADING:
-        return True
-    given_up = version.abandoned_at
-    return (
-        version.state is State.LOADING
-        and not version.aspired
-        and given_up is not None
-        and now < given_up + patience
-    )
+    return any(now < until for until in leaves) and (answers or swap is Swap.UNLOAD_FIRST)

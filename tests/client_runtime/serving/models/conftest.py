@@ -132,10 +132,10 @@ def begin(loader: MemoryLoader) -> Iterator[Begin]:
     def make(
         config: ModelServerConfig, rules: LoadRules | None = None, **options: Any
     ) -> ServableCatalog:
-        observe = options.pop("observe", None)
+        observe, told = options.pop("observe", None), options.pop("configured", None)
         rules = rules or LoadRules(retries=1, retry_interval=0.0)
         chosen = CatalogOptions(**{"poll_seconds": 0.02, "rules": rules, **options})
-        catalogs.append(ServableCatalog(config, loader, chosen, observe))
+        catalogs.append(ServableCatalog(config, loader, chosen, observe, told))
         catalogs[-1].start()
         return catalogs[-1]
 

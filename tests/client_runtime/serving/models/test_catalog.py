@@ -112,6 +112,7 @@ def test_states_are_told_the_newest_first(begin: Begin, tmp_path: Path) -> None:
     eventually(lambda: _states(catalog, "m") == {3: "AVAILABLE", 2: "END", 1: "AVAILABLE"})
     response = catalog.status("m", None)
     assert [status.version for status in response.model_version_status] == [3, 2, 1]
+    assert all(status.HasField("status") for status in response.model_version_status)
     codes = [status.status.error_code for status in response.model_version_status]
     assert codes == [0, Status.NOT_FOUND, 0]
     (one,) = catalog.status("m", 2).model_version_status
@@ -326,6 +327,27 @@ def test_a_reload_is_bounded(begin: Begin, tmp_path: Path) -> None:
     assert failure.value.status is Status.CANCELLED
 
 
+def test_one_model_can_be_put_and_removed(begin: Begin, tmp_path: Path) -> None:
+    """The others stay as they are."""
+    catalog = begin(configured(_model(tmp_path, "kept", 1)), poll_seconds=0.0)
+    _settle(catalog)
+    (model,) = configured(_model(tmp_path, "m", 1, 2)).model_config_list.config
+    catalog.put_model(model, in_time())
+    assert (served(catalog, spec("m")), served(catalog, spec("kept"))) == (2, 1)
+    model.model_version_policy.specific.versions.append(1)
+    catalog.put_model(model, in_time())
+    eventually(lambda: _states(catalog, "m") == {1: "AVAILABLE", 2: "END"})
+    catalog.remove_model("m", in_time())
+    assert catalog.names() == ["kept"]
+    with pytest.raises(ServingError, match="Model m is not served") as failure:
+        catalog.remove_model("m", in_time())
+    assert failure.value.status is Status.NOT_FOUND
+    model.base_path = "relative"
+    with pytest.raises(ServingError, match="to have an absolute path"):
+        catalog.put_model(model, in_time())
+    assert catalog.names() == ["kept"]
+
+
 @pytest.mark.parametrize("text", ["", "custom_model_config {}"])
 def test_a_reload_takes_lists_only(begin: Begin, text: str) -> None:
     """As the original says."""
@@ -438,6 +460,25 @@ def test_events_are_told_in_order(begin: Begin, tmp_path: Path) -> None:
     assert all(event.id == ServableId("m", 1) and event.error is None for event in told)
 
 
+def test_configurations_are_told(begin: Begin, tmp_path: Path) -> None:
+    """Those that were accepted, the first one too; what becomes of the message changes nothing."""
+    told: list[list[str]] = []
+
+    def configured_(config: ModelServerConfig) -> None:
+        told.append([model.name for model in config.model_config_list.config])
+        raise RuntimeError("an observer's own fault")
+
+    catalog = begin(configured(), configured=configured_)
+    config = configured(_model(tmp_path, "m", 1))
+    catalog.reload(config, in_time())
+    config.model_config_list.config[0].base_path = "relative"
+    with pytest.raises(ServingError):
+        catalog.reload(config, in_time())
+    assert told == [[], ["m"]]
+    shutil.rmtree(tmp_path / "m" / "1")
+    eventually(lambda: not catalog.ready())
+
+
 def test_a_failed_try_is_told(
     begin: Begin, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -476,6 +517,7 @@ def test_closing_does_not_wait_for_ever(begin: Begin, tmp_path: Path, loader: Me
     loader.gate("slow", 1)
     catalog = begin(configured(_model(tmp_path, "m", 1), _model(tmp_path, "slow", 1)))
     eventually(lambda: ("m", 1) in _loaded(catalog))
+    eventually(lambda: _states(catalog, "slow") == {1: "LOADING"})
     with catalog.use(spec("m")):
         assert catalog.close(0.05)
     assert _states(catalog, "slow") == {1: "END"}

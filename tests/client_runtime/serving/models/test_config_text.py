@@ -36,9 +36,12 @@ def test_every_way_to_write_it_is_read(text: str) -> None:
         ("nonsense", '1:1: Message type "tensorflow.serving.ModelServerConfig" has no field named'),
         ("model_config_list {\n  config { nam: 'x' } }", "2:12: Message type"),
         ("model_config_list { config { name: 'x' ", '1:36: Expected "}"'),
-        ("model_config_list { config { name: 5 } }", "1:36: "),
+        ("model_config_list { config { name: 5 } }", "1:36: Expected string but found: '5'"),
         ("model_config_list {} custom_model_config {}", "1:22: Field"),
-        ("model_config_list { config { version_labels { value: 9e99 } } }", "1:54: "),
+        (
+            "model_config_list { config { version_labels { value: 9e99 } } }",
+            "1:54: Couldn't parse integer: 9e99",
+        ),
     ],
 )
 def test_a_fault_is_told_with_its_place(text: str, message: str) -> None:

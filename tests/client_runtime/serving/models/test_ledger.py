@@ -17,7 +17,7 @@ from client_runtime.serving.models.plan import Swap
 from client_runtime.serving.servable import ServableId
 from client_runtime.serving.statuses import ServingError
 
-_RULES = LoadRules(retries=2, retry_interval=10.0, stuck_load=60.0, users=30.0)
+_RULES = LoadRules(retries=2, retry_interval=10.0, stuck=60.0, users=30.0)
 
 
 class _Servable:
@@ -68,13 +68,10 @@ def test_a_life_from_start_to_end() -> None:
     ledger.close_ended(close.version, 9.0)
     assert (load.task, close.task) == (Task.LOAD, Task.CLOSE)
     assert close.version.servable is None
-    id_ = ServableId("m", 1)
+    seconds = [0.0, 1.0, 3.0, 2.0, 2.0]
     assert list(ledger.events) == [
-        Event(id_, State.START),
-        Event(id_, State.LOADING, seconds=1.0),
-        Event(id_, State.AVAILABLE, seconds=3.0),
-        Event(id_, State.UNLOADING, seconds=2.0),
-        Event(id_, State.END, seconds=2.0),
+        Event(ServableId("m", 1), state, None, took, Path("/m/1"))
+        for state, took in zip(State, seconds, strict=True)
     ]
     assert ledger.is_empty()
 
@@ -239,6 +236,20 @@ def test_a_stuck_load_holds_up_a_newer_version_only_so_long() -> None:
     assert _tasks(ledger, 65.0) == [(Task.LOAD, 3)]
 
 
+def test_a_stuck_close_holds_up_a_newer_version_only_so_long() -> None:
+    """Counted from when users had to be gone."""
+    ledger = Ledger(_RULES)
+    _loaded(ledger, 1)
+    ledger.aspire("m", _folders(2), 0.0)
+    (load,) = ledger.orders(0.0)
+    ledger.load_ended(load.version, _Servable(), 0.0)
+    assert _tasks(ledger, 0.0) == [(Task.CLOSE, 1)]
+    ledger.aspire("m", _folders(3), 5.0)
+    assert _tasks(ledger, 5.0) == []
+    assert ledger.next_due(5.0) == 90.0
+    assert _tasks(ledger, 90.0) == [(Task.LOAD, 3)]
+
+
 def test_other_models_go_on() -> None:
     """Whatever becomes of one."""
     ledger = Ledger(_RULES)
@@ -305,7 +316,7 @@ class _Lives(RuleBasedStateMachine):
 
     @initialize(swap=st.sampled_from(list(Swap)), retries=st.sampled_from([0, 1, None]))
     def begin(self, swap: Swap, retries: int | None) -> None:
-        rules = LoadRules(retries, 10.0, swap, stuck_load=60.0, users=30.0, ended_kept=2)
+        rules = LoadRules(retries, 10.0, swap, stuck=60.0, users=30.0, ended_kept=2)
         self.swap, self.ledger = swap, Ledger(rules)
 
     @rule(name=_NAMES, numbers=_NUMBERS)

@@ -23,6 +23,7 @@ def _version(text: str) -> Version:
         state=State[state],
         aspired="aspired" in rest,
         abandoned_at=100.0 if "abandoned" in rest else None,
+        wait_for_users_until=100.0 if state == "UNLOADING" else None,
     )
 
 
@@ -71,10 +72,13 @@ def test_memory_may_be_tight(versions: str, step: tuple[State, int] | None) -> N
 
 
 @pytest.mark.parametrize(("now", "step"), [(159.0, None), (160.0, (_LOAD, 3))])
-def test_a_load_that_was_given_up_is_waited_for(now: float, step: tuple[State, int] | None) -> None:
+@pytest.mark.parametrize("leaving", ["1 AVAILABLE, 2 LOADING abandoned", "1 UNLOADING"])
+def test_what_leaves_is_waited_for(
+    leaving: str, now: float, step: tuple[State, int] | None
+) -> None:
     """So that no third generation takes memory; but not for ever."""
-    versions = "1 AVAILABLE, 2 LOADING abandoned, 3 START aspired"
-    assert _next(Swap.LOAD_FIRST, now, versions) == step
+    aspired = "2 AVAILABLE aspired" if leaving == "1 UNLOADING" else "4 END aspired"
+    assert _next(Swap.LOAD_FIRST, now, f"{leaving}, {aspired}, 3 START aspired") == step
 
 
 def test_nobody_waits_where_nothing_answers() -> None:
