@@ -17,8 +17,8 @@ from client_runtime.serving.inference import fleet as fleets
 from client_runtime.serving.inference import signatures as signatures_
 from client_runtime.serving.inference.accelerator_version import AcceleratorVersion
 from client_runtime.serving.inference.failures import as_serving_errors
+from client_runtime.serving.inference.finishing import Finisher
 from client_runtime.serving.inference.fleet import Fleet
-from client_runtime.serving.inference.loaded import LoadedVersion
 from client_runtime.serving.inference.options import InferenceOptions
 from client_runtime.serving.inference.replicas import Graph, Replica
 from client_runtime.serving.servable import Bounds, Servable, ServableId
@@ -73,17 +73,19 @@ class AcceleratorLoader:
 
     Raises:
         ConfigurationError: there is nothing to connect to; the message lists what was tried.
+        ServingError: the batching parameters are wrong.
     """
 
     def __init__(self, options: InferenceOptions, fleet: Fleet | None = None) -> None:
-        self._options, self._fleet = options, fleet or fleets.discovered()
+        self._options, self._finisher = options, Finisher(options)
+        self._fleet = fleet or fleets.discovered()
 
     def load(self, id_: ServableId, folder: Path, bounds: Bounds) -> Servable:
         """See `Loader.load`."""
         with as_serving_errors():
             version = self._read(id_, folder)
             engine, refused = self._placed(version, bounds)
-        return LoadedVersion(id_, version.signatures, refused, engine, {}, self._options.observer)
+        return self._finisher.finish(id_, folder, version.signatures, refused, engine, bounds)
 
     def _read(self, id_: ServableId, folder: Path) -> _Version:
         signatures = signatures_.read(folder, self._options.tags)
@@ -136,7 +138,6 @@ def _load_all(version: _Version, replica: Replica, bounds: Bounds) -> dict[str, 
             _log.warning("signature %s of %s cannot run: %s", key, version.folder, error)
     if refused and len(refused) == len(graphs):
         raise next(iter(refused.values()))
-    not_runnable = version.signatures.keys() - graphs.keys()
-    return {key: f'Signature "{key}" has no outputs to fetch.' for key in not_runnable} | {
+    return signatures_.not_runnable(version.signatures) | {
         key: str(error) for key, error in refused.items()
     }

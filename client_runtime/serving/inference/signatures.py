@@ -72,6 +72,15 @@ def is_runnable(key: str, signature: SignatureDef) -> bool:
     return key != _INIT_OP and bool(outputs) and all(info.dtype != 0 for info in outputs)
 
 
+def not_runnable(signatures: Mapping[str, SignatureDef]) -> dict[str, str]:
+    """Why signatures cannot run that stand for no computation, by key."""
+    return {
+        key: f'Signature "{key}" has no outputs to fetch.'
+        for key, signature in signatures.items()
+        if not is_runnable(key, signature)
+    }
+
+
 def selection_of(signature: SignatureDef, tags: Sequence[str]) -> Selection:
     """Feeds and fetches of a signature, by its aliases."""
     subset = saved_model_pb2.Signature.FromString(signature.SerializeToString())
