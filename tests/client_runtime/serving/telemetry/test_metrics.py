@@ -321,6 +321,30 @@ def test_prometheus_reads_all_of_it() -> None:
     assert len([sample for sample in latency if sample.name.endswith("_bucket")]) == 34
 
 
+def test_a_name_that_is_no_text_breaks_nothing() -> None:
+    """A path may be decoded to halves of surrogates."""
+    lines = _after(request_ended(model="a\udc80", status=Status.NOT_FOUND, response=None))
+    assert ':tensorflow:serving:request_count{model_name="a?",status="NOT_FOUND"} 1' in lines
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("/tensorflow/serving/request_count", 2),
+        ("/tensorflow/serving/request_latency", 0),
+        ("/tensorflow/serving/nothing", 0),
+        (":tensorflow:core:graph_runs", 1),
+    ],
+)
+def test_a_counter_by_its_original_name(name: str, value: int) -> None:
+    """With all its labels together, as a reload may ask for."""
+    metrics = Metrics()
+    failed = request_ended(status=Status.INTERNAL, response=None)
+    for event in (request_ended(), failed, run_ended()):
+        metrics.observe(event)
+    assert metrics.counter(name) == value
+
+
 @pytest.mark.parametrize(
     ("enable", "path", "expected"),
     [(False, "", None), (False, "/m", None), (True, "", DEFAULT_PATH), (True, "/m", "/m")],
