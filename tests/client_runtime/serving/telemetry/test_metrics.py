@@ -244,6 +244,12 @@ def test_series_by_version_and_signature() -> None:
         assert sample in lines
 
 
+def test_warm_ups_are_not_among_the_runs_of_a_signature() -> None:
+    """Their first runs would stand out for as long as the version is loaded."""
+    lines = _after(LOADED, run_ended(caller=Caller()))
+    assert not [line for line in lines if line.startswith("accel_serving_compute_seconds_")]
+
+
 def test_what_clients_call_a_signature_is_no_label() -> None:
     """One that never ran counts without its name."""
     refused = request_ended(status=Status.FAILED_PRECONDITION, signature="nonsense", response=None)
