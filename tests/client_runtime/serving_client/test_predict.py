@@ -137,7 +137,7 @@ def wait_for_release(serving: FakeServing) -> Any:
     """A handler that answers when the test ends."""
 
     def answer(request: Any, context: Any) -> Any:
-        serving.released.wait(patience(30))
+        serving.released.wait(patience(120))
         return echo()(request, context)
 
     return answer
@@ -237,4 +237,4 @@ def test_cancelling_the_task_cancels_the_call(client: ServingClient, serving: Fa
         assert task.cancelled()
 
     asyncio.run(asyncio.wait_for(cancel(), patience(30)))
-    assert eventually(lambda: gone) == [False]
+    assert eventually(lambda: gone, 10) == [False]
