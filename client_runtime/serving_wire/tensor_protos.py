@@ -82,6 +82,15 @@ def _layouts() -> dict[int, _Layout]:
 _LAYOUTS = _layouts()
 
 
+def element_of(number: int) -> np.dtype[np.generic] | None:
+    """NumPy's dtype of the elements of a wire number, None for one that cannot travel.
+
+    Strings are objects, and quantised numbers the integers that they are stored as.
+    """
+    layout = _LAYOUTS.get(number)
+    return layout and layout.element
+
+
 def to_array(proto: TensorProto, max_elements: int = MAX_FILLED) -> Array:
     """The array that a TensorProto stands for; strings become an object array of `bytes`.
 
@@ -249,9 +258,17 @@ def _packed_strings(content: memoryview, count: int) -> list[bytes]:
 
 
 def to_proto(array: Array, *, content: bool) -> TensorProto:
-    """The TensorProto of an array.
+    """The TensorProto of an array; the rest is as with `fill_proto`."""
+    proto = TensorProto()
+    fill_proto(proto, array, content=content)
+    return proto
+
+
+def fill_proto(proto: TensorProto, array: Array, *, content: bool) -> None:
+    """Write an array into an empty TensorProto, for instance one inside a larger message.
 
     Args:
+        proto: as yet empty.
         array: of any dtype that TensorFlow has; strings as bytes, str or an object array of them.
         content: in `tensor_content`, instead of the dtype's repeated field. Strings are always in
             `string_val`, since Python's TensorFlow reads them nowhere else.
@@ -263,7 +280,7 @@ def to_proto(array: Array, *, content: bool) -> TensorProto:
         number = dtypes.number_of(array.dtype)
     except FeedError as error:
         raise TensorProtoError(error.message) from None
-    proto = TensorProto(dtype=number)  # type: ignore[arg-type]  # the enum's numbers are ours
+    proto.dtype = number  # type: ignore[assignment]  # the enum's numbers are ours
     proto.tensor_shape.SetInParent()
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
@@ -276,7 +293,6 @@ def to_proto(array: Array, *, content: bool) -> TensorProto:
         _merge_block(proto, layout.field, _little_endian(array))
     else:
         getattr(proto, layout.field).extend(_storable(array, layout))
-    return proto
 
 
 def _as_bytes(element: object) -> bytes:

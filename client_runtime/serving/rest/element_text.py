@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import ml_dtypes
 import numpy as np
 
 from accel_protocol.tensors import Array
@@ -17,14 +16,10 @@ from client_runtime.serving.rest.json_text import INDENT, quoted
 
 # Elements converted at a time: bounds what is held twice.
 _BLOCK = 65536
-# Digits with which a float of a type always reads back.
-_DIGITS = {
-    np.dtype(np.float64): 17,
-    np.dtype(np.float32): 9,
-    np.dtype(np.float16): 5,
-    np.dtype(ml_dtypes.bfloat16): 4,
-}
+# Digits with which a float of a type always reads back; others need no more than the short ones.
+_DIGITS = {np.dtype(np.float64): 17, np.dtype(np.float32): 9}
 _SHORT = 6
+_NAMES = {"nan": "NaN", "-nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 def floats(array: Array) -> list[str]:
@@ -47,14 +42,14 @@ def _float_block(block: Array) -> list[str]:
     with np.errstate(over="ignore"):
         read = np.fromstring(joined, dtype=np.float64, sep=" ").astype(block.dtype)
     finite = np.isfinite(wide)
-    for index, text in _written_out(wide, (read != block) & finite, _DIGITS[block.dtype]):
+    for index, text in _written_out(
+        wide, (read != block) & finite, _DIGITS.get(block.dtype, _SHORT)
+    ):
         texts[index] = text
+    texts = [text if "." in text or "e" in text or "n" in text else text + ".0" for text in texts]
     for index in np.flatnonzero(~finite).tolist():
         texts[index] = _NAMES[texts[index]]
-    return [text if "." in text or "e" in text or "n" in text else text + ".0" for text in texts]
-
-
-_NAMES = {"nan": "NaN", "-nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+    return texts
 
 
 def _formatted(values: Array, digits: int) -> str:

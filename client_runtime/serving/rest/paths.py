@@ -42,7 +42,7 @@ class Target:
 
     Attributes:
         method: what to do.
-        name: the model's, decoded; "" where the path has none.
+        name: the model's, decoded.
         version, label: which version; None for the latest.
     """
 
@@ -74,7 +74,7 @@ def parse(http_method: str, path: str) -> Target:
         path: as sent, with its percent signs and its query.
 
     Raises:
-        ServingError: nothing, or a version that is no 64-bit integer.
+        ServingError: nothing, no model, or a version that is no 64-bit integer.
     """
     pattern = {"POST": _POST, "GET": _GET}.get(http_method)
     match = pattern.fullmatch(path) if pattern else None
@@ -85,9 +85,11 @@ def parse(http_method: str, path: str) -> Target:
     method = _method(parts)
     if method is None:
         raise invalid(f"Malformed request: {http_method} {path}")
+    if parts["name"] is None:
+        raise invalid("Missing model name in request.")
     label = parts["label"]
     return Target(
-        method, _decoded(parts["name"] or ""), version, None if label is None else _decoded(label)
+        method, _decoded(parts["name"]), version, None if label is None else _decoded(label)
     )
 
 

@@ -6,6 +6,7 @@ to a number, then all count as one; versions and signatures are those that reall
 
 from __future__ import annotations
 
+import re
 import threading
 
 from client_runtime.serving.events import (
@@ -22,7 +23,7 @@ from client_runtime.serving.events import (
 )
 from client_runtime.serving.telemetry.original_metrics import OriginalMetrics
 from client_runtime.serving.telemetry.own_metrics import OwnMetrics
-from client_runtime.serving.telemetry.series import Description, exposition
+from client_runtime.serving.telemetry.series import Description, Scalar, exposition
 from client_runtime.serving_wire import server_config_pb2
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -31,6 +32,7 @@ DEFAULT_PATH = "/monitoring/prometheus/metrics"
 MOST_UNKNOWN_NAMES = 100
 LONGEST_UNKNOWN_NAME = 100
 OTHER = "(other)"
+_NOT_IN_NAMES = re.compile("[^A-Za-z0-9_]")
 
 
 class Metrics:
@@ -43,6 +45,9 @@ class Metrics:
         self._original = OriginalMetrics(self._model_label)
         self._own = OwnMetrics(self._model_label)
         self._families = [*self._original.families, *self._own.families]
+        self._counters = {
+            one.description.name: one for one in self._families if isinstance(one, Scalar)
+        }
 
     def observe(self, event: Event) -> None:
         """Count an event."""
@@ -52,7 +57,18 @@ class Metrics:
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format, of CONTENT_TYPE."""
         with self._lock:
-            return exposition(self._families).encode()
+            text = exposition(self._families)
+        # A path that a client sent may hold what is no Unicode.
+        return text.encode(errors="replace")
+
+    def counter(self, name: str) -> int:
+        """The value of a counter with all its labels, as "/tensorflow/serving/request_count".
+
+        0 for one that there is not.
+        """
+        with self._lock:
+            family = self._counters.get(_NOT_IN_NAMES.sub(":", name))
+            return 0 if family is None else int(family.total())
 
     def descriptions(self) -> tuple[Description, ...]:
         """What is measured, sorted by name."""

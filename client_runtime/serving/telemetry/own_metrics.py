@@ -124,10 +124,12 @@ class OwnMetrics:
         self._refused.add(event.door, event.key, status_name(event.status))
 
     def run_ended(self, event: RunEnded) -> None:
-        """Count a request's part of a run."""
+        """Count a request's part of a run; what clients did not ask for is left out."""
         if event.servable not in self._signatures:
             return
         self._signatures[event.servable].add(event.signature)
+        if not event.caller.door:
+            return  # a warm-up, whose first runs are not like any other
         labels = _labels(event.servable, event.signature)
         self._queue.observe(*labels, value=event.queue_seconds)
         if event.status is None:

@@ -83,6 +83,10 @@ class Scalar(_Series[float]):
         """Give a series this value."""
         self._keep(labels, value)
 
+    def total(self) -> float:
+        """The sum of all series."""
+        return sum(self._values.values())
+
     def lines(self) -> Iterator[str]:
         """One line for each series."""
         name, names = self.description.name, self.description.labels

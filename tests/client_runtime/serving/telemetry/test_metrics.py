@@ -244,6 +244,12 @@ def test_series_by_version_and_signature() -> None:
         assert sample in lines
 
 
+def test_warm_ups_are_not_among_the_runs_of_a_signature() -> None:
+    """Their first runs would stand out for as long as the version is loaded."""
+    lines = _after(LOADED, run_ended(caller=Caller()))
+    assert not [line for line in lines if line.startswith("accel_serving_compute_seconds_")]
+
+
 def test_what_clients_call_a_signature_is_no_label() -> None:
     """One that never ran counts without its name."""
     refused = request_ended(status=Status.FAILED_PRECONDITION, signature="nonsense", response=None)
@@ -319,6 +325,30 @@ def test_prometheus_reads_all_of_it() -> None:
         assert (family.type, family.documentation) == (one.kind, one.text)
     latency = families[":tensorflow:serving:request_latency"].samples
     assert len([sample for sample in latency if sample.name.endswith("_bucket")]) == 34
+
+
+def test_a_name_that_is_no_text_breaks_nothing() -> None:
+    """A path may be decoded to halves of surrogates."""
+    lines = _after(request_ended(model="a\udc80", status=Status.NOT_FOUND, response=None))
+    assert ':tensorflow:serving:request_count{model_name="a?",status="NOT_FOUND"} 1' in lines
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("/tensorflow/serving/request_count", 2),
+        ("/tensorflow/serving/request_latency", 0),
+        ("/tensorflow/serving/nothing", 0),
+        (":tensorflow:core:graph_runs", 1),
+    ],
+)
+def test_a_counter_by_its_original_name(name: str, value: int) -> None:
+    """With all its labels together, as a reload may ask for."""
+    metrics = Metrics()
+    failed = request_ended(status=Status.INTERNAL, response=None)
+    for event in (request_ended(), failed, run_ended()):
+        metrics.observe(event)
+    assert metrics.counter(name) == value
 
 
 @pytest.mark.parametrize(
