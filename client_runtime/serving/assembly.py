@@ -17,6 +17,7 @@ from client_runtime.serving import option_choices
 from client_runtime.serving.events import Configured, Observer, VersionChanged, all_of
 from client_runtime.serving.flags.settings import Settings
 from client_runtime.serving.inference.accelerator_loader import AcceleratorLoader
+from client_runtime.serving.inference.local_loader import LocalLoader
 from client_runtime.serving.inference.service import InferenceService
 from client_runtime.serving.models.catalog import ServableCatalog
 from client_runtime.serving.models.lifecycle import Event as VersionEvent
@@ -55,8 +56,9 @@ class Assembly:
         options = option_choices.inference_options(settings, observe)
         config = option_choices.model_config(settings)
         if settings.accelerator_ids:
+            # Whatever looks for accelerators in this process then sees these.
             os.environ[visible_devices.VARIABLE] = settings.accelerator_ids
-        loader = AcceleratorLoader(options)
+        loader = AcceleratorLoader(options) if settings.use_ei else LocalLoader(options)
         self._closing.callback(loader.close)
         self.catalog = ServableCatalog(
             config,
@@ -69,7 +71,12 @@ class Assembly:
         self._inference = InferenceService(self.catalog, options)
         grpc_inference = ObservedInference(self._inference, observe, "GRPC")
         self.served = Served(
-            grpc_inference, self.catalog, self._rest, observe, handlers=self._handlers()
+            grpc_inference,
+            self.catalog,
+            self._rest,
+            observe,
+            self._metrics.counter,
+            self._handlers(),
         )
 
     def load(self) -> None:
@@ -129,7 +136,7 @@ def version_changed(event: VersionEvent) -> VersionChanged:
     return VersionChanged(
         event.id,
         event.state.name,
-        "",
+        str(event.folder),
         "" if error is None else error.message,
         None if error is None else error.status,
         event.seconds if event.state is State.AVAILABLE or error is not None else None,

@@ -21,7 +21,7 @@ from client_runtime.serving.rest.message_writing import error_body
 from client_runtime.serving.rest.options import RestOptions
 from client_runtime.serving.rest.outcome import Outcome
 from client_runtime.serving.rest.paths import Target
-from client_runtime.serving.servable import Bounds, Catalog, Inference
+from client_runtime.serving.servable import Bounds, Caller, Catalog, Inference
 from client_runtime.serving.statuses import ServingError, from_accelerator, http_status, invalid
 
 T = TypeVar("T")
@@ -169,7 +169,8 @@ class _Shell:
         with self._held.share() as take:
             body = await self._body(exchange, take)
             timeout = self._options.timeout_seconds
-            bounds = Bounds(time.monotonic() + timeout if timeout > 0 else None)
+            give_up_at = time.monotonic() + timeout if timeout > 0 else None
+            bounds = Bounds(give_up_at, caller=_caller(exchange))
             try:
                 return await self._reply(
                     exchange, lambda: self._work(request, target, body, bounds)
@@ -223,6 +224,11 @@ class _Shell:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _caller(exchange: _Exchange) -> Caller:
+    peer = exchange.request.remote or ""
+    return Caller(exchange.request_id, "REST", exchange.api, peer, exchange.received)
 
 
 def _error(status: int, message: str) -> web.Response:
