@@ -48,8 +48,12 @@ class Settings:
     )
     model_name: str = flag("default", "Name of the model of --model_base_path.")
     model_base_path: str = flag("", "Folder with the model's numbered version folders.")
-    num_load_threads: int = flag(0, "Versions that are loaded at the same time. 0 for one.")
-    num_unload_threads: int = flag(0, "Versions that are unloaded at the same time. 0 for one.")
+    num_load_threads: int = flag(
+        0, "Versions that are loaded at the same time. 0 for 4 for each CPU."
+    )
+    num_unload_threads: int = flag(
+        0, "Versions that are unloaded at the same time. 0 for 4 for each CPU."
+    )
     max_num_load_retries: int = flag(5, "How often loading is tried again after it failed.")
     load_retry_interval_micros: int = flag(
         60_000_000, "Time between two tries to load. Negative for none.", kind="int64"
