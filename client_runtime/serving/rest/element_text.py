@@ -6,9 +6,8 @@ as many digits as the type may need; the conversion goes in blocks, for speed. P
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
+import numpy.typing as npt
 
 from accel_protocol.tensors import Array
 from client_runtime.serving.rest import base64_objects
@@ -19,6 +18,9 @@ _BLOCK = 65536
 # Digits with which a float of a type always reads back; others need no more than the short ones.
 _DIGITS = {np.dtype(np.float64): 17, np.dtype(np.float32): 9}
 _SHORT = 6
+# Between these, powers of ten that bring six digits before the point are exact as a float64.
+_LEAST, _MOST = 1e-15, 1e20
+_POWERS = np.array([float(f"1e{power}") for power in range(22)])
 _NAMES = {"nan": "NaN", "-nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
@@ -37,29 +39,34 @@ def floats(array: Array) -> list[str]:
 
 def _float_block(block: Array) -> list[str]:
     wide = block.astype(np.float64)
-    joined = _formatted(wide, _SHORT)
-    texts = joined.split()
-    with np.errstate(over="ignore"):
-        read = np.fromstring(joined, dtype=np.float64, sep=" ").astype(block.dtype)
-    finite = np.isfinite(wide)
-    for index, text in _written_out(
-        wide, (read != block) & finite, _DIGITS.get(block.dtype, _SHORT)
-    ):
-        texts[index] = text
+    long = f"%.{_DIGITS.get(block.dtype, _SHORT)}g "
+    short = f"%.{_SHORT}g "
+    formats = [short if enough else long for enough in _tells_all(block, wide).tolist()]
+    texts = ("".join(formats) % tuple(wide.tolist())).split()
     texts = [text if "." in text or "e" in text or "n" in text else text + ".0" for text in texts]
-    for index in np.flatnonzero(~finite).tolist():
+    for index in np.flatnonzero(~np.isfinite(wide)).tolist():
         texts[index] = _NAMES[texts[index]]
     return texts
 
 
-def _formatted(values: Array, digits: int) -> str:
-    return f"%.{digits}g " * values.size % tuple(values.tolist())
+def _tells_all(block: Array, wide: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which elements are the same when they are read from their six digits.
 
-
-def _written_out(wide: Array, which: Array, digits: int) -> Iterator[tuple[int, str]]:
-    """Index and text of those elements that six digits do not tell."""
-    indices = np.flatnonzero(which)
-    yield from zip(indices.tolist(), _formatted(wide[indices], digits).split(), strict=True)
+    Those digits are an integer and a power of ten. As long as a float64 holds both exactly, their
+    product or quotient is what reading the text would make of it.
+    """
+    size = np.abs(wide)
+    usual = (size > _LEAST) & (size < _MOST)
+    power = (_SHORT - 1) - np.floor(np.log10(np.where(usual, size, 1)))
+    factor = _POWERS[np.abs(power).astype(np.int64)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        digits = np.rint(np.where(power >= 0, size * factor, size / factor))
+        read = np.where(power >= 0, digits / factor, digits * factor).astype(block.dtype)
+        same: npt.NDArray[np.bool_] = ((read == np.abs(block)) & usual) | (size == 0)
+        for index in np.flatnonzero(~usual & (size > 0) & np.isfinite(size)).tolist():
+            text = f"{wide[index]:.{_SHORT}g}"
+            same[index] = np.float64(text).astype(block.dtype) == block[index]
+    return same
 
 
 def integers(array: Array) -> list[str]:

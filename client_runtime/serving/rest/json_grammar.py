@@ -6,6 +6,7 @@ Pure.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -16,6 +17,10 @@ LOWEST, HIGHEST = -(2**63), 2**64 - 1
 
 _SPACE = re.compile(r"[ \n\r\t]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+# No more than can be lost by a single one that is too large.
+_NUMBERS = re.compile(rf"(?:[ \n\r\t]*{_NUMBER.pattern}[ \n\r\t]*,){{2,1024}}")
+_OPENINGS = re.compile(r"\[+(?=\[)")
+_CLOSINGS = re.compile(r"\]+")
 _EXPONENT = re.compile(r"[eE][-+]?")
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 _HEX = re.compile(r"[0-9a-fA-F]{4}")
@@ -45,6 +50,10 @@ _ENCODING = "Invalid encoding in string."
 TOO_BIG = "Number too big to be stored in double."
 _NO_FRACTION = "Miss fraction part in number."
 _NO_EXPONENT = "Miss exponent in number."
+_TOO_DEEP = "Lists and objects are nested too deep."
+
+# RapidJSON has no such bound: each level takes some 100 bytes of memory here.
+_MOST_LEVELS = 2**20
 
 
 def fault(what: str, offset: int) -> ServingError:
@@ -72,29 +81,71 @@ class _Reader:
         self._text, self._position = text, position
 
     def document(self) -> Any:
-        self._skip_space()
-        if not self._peek():
+        if not self._next():
             raise self._fault(_EMPTY)
         open_: list[Any] = []
         names: list[str] = []  # of the members whose values are being read
         while True:
+            if open_ and isinstance(open_[-1], list):
+                self._take_numbers(open_[-1])
             value = self._opening()
             if isinstance(value, list | dict) and not self._closed(value):
                 open_.append(value)
+                if isinstance(value, list):
+                    self._take_openings(open_)
+                if len(open_) > _MOST_LEVELS:
+                    raise self._fault(_TOO_DEEP)
                 if isinstance(value, dict):
                     names.append(self._name())
                 continue
-            while open_:
+            value = self._put_away(open_, names, value)
+            if not open_:
+                return value
+
+    def _put_away(self, open_: list[Any], names: list[str], value: Any) -> Any:
+        """Put a value where it belongs, and what ends with it; the outermost of what is whole."""
+        while open_:
+            value = self._take_closings(open_, value)
+            if open_:
                 if self._placed(open_[-1], names, value):
                     break
                 value = open_.pop()
-            else:
-                return value
+        return value
+
+    def _take_numbers(self, elements: list[Any]) -> None:
+        """Read those elements at once that are numbers as Python reads them, each with a comma."""
+        match = _NUMBERS.match(self._text, self._position)
+        if match is None:
+            return
+        try:
+            numbers = json.loads(f"[{match.group()[:-1]}]")
+        except ValueError:
+            return
+        if all(LOWEST <= number <= HIGHEST for number in numbers):
+            elements.extend(numbers)
+            self._position = match.end()
+
+    def _take_openings(self, open_: list[Any]) -> None:
+        """Open those lists at once that have a list for their first element."""
+        match = _OPENINGS.match(self._text, self._position)
+        if match is not None:
+            open_.extend([] for _ in range(len(match.group())))
+            self._position = match.end()
+
+    def _take_closings(self, open_: list[Any], value: Any) -> Any:
+        """Put a value into those lists at once that end with it; the outermost of them."""
+        match = _CLOSINGS.match(self._text, self._position)
+        for _ in range(len(match.group()) if match is not None else 0):
+            if not open_ or not isinstance(open_[-1], list):
+                break
+            open_[-1].append(value)
+            value = open_.pop()
+            self._position += 1
+        return value
 
     def _placed(self, container: Any, names: list[str], value: Any) -> bool:
         """Put a value into the innermost container; whether another one is to follow."""
-        self._skip_space()
-        sign = self._peek()
+        sign = self._next()
         if isinstance(container, dict):
             container.setdefault(names.pop(), value)
             if sign not in (",", "}"):
@@ -111,8 +162,7 @@ class _Reader:
 
     def _opening(self) -> Any:
         """A value without members or elements, or an empty container to read them into."""
-        self._skip_space()
-        sign = self._peek()
+        sign = self._next()
         if sign == "[" or sign == "{":
             self._position += 1
             return [] if sign == "[" else {}
@@ -125,19 +175,16 @@ class _Reader:
         return self._number()
 
     def _closed(self, container: list[Any] | dict[str, Any]) -> bool:
-        self._skip_space()
-        closed = self._peek() == ("]" if isinstance(container, list) else "}")
+        closed = self._next() == ("]" if isinstance(container, list) else "}")
         self._position += closed
         return closed
 
     def _name(self) -> str:
         """A member's name and the colon."""
-        self._skip_space()
-        if self._peek() != '"':
+        if self._next() != '"':
             raise self._fault(_NO_NAME)
         name = self._string()
-        self._skip_space()
-        if self._peek() != ":":
+        if self._next() != ":":
             raise self._fault(_NO_COLON)
         self._position += 1
         return name
@@ -229,10 +276,12 @@ class _Reader:
                 raise self._fault(_INVALID)
             self._position += 1
 
-    def _skip_space(self) -> None:
+    def _next(self) -> str:
+        """The next character that is no space, as `_peek` tells it."""
         match = _SPACE.match(self._text, self._position)
         if match is not None:
             self._position = match.end()
+        return self._peek()
 
     def _peek(self) -> str:
         """The next character; none at the end, for which a NUL counts too."""

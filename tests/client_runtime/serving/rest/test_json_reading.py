@@ -17,6 +17,7 @@ from client_runtime.serving.statuses import ServingError
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
 )
 _DEEP = b"[" * 500_000 + b"]" * 500_000
 

@@ -48,6 +48,22 @@ def test_floats_read_back(single: list[float], double: list[float]) -> None:
         assert np.array_equal(back, array, equal_nan=True)
 
 
+@given(
+    st.lists(st.floats(width=32) | st.integers(-(10**7), 10**7).map(lambda number: number / 1e3)),
+    st.sampled_from([(np.float32, 9), (np.float64, 17)]),
+)
+def test_digits_are_those_of_the_definition(values: list[float], kind: tuple[Any, int]) -> None:
+    """Element by element: six digits, unless these read as another number."""
+    dtype, most = kind
+    with np.errstate(over="ignore"):
+        array = np.array(values).astype(dtype)
+    for element, text in zip(array.tolist(), element_text.floats(array), strict=True):
+        if np.isfinite(element):
+            short = f"{element:.6g}"
+            long = f"{element:.{most}g}"
+            assert text.removesuffix(".0") == (short if dtype(short) == element else long)
+
+
 def test_long_arrays() -> None:
     """They are written in several blocks."""
     array = np.arange(150_000, dtype=np.float32)
