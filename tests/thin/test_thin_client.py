@@ -127,6 +127,20 @@ def test_daemon_command_names_the_extra() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["accel serve", "accel-model-server"])
+def test_model_server_names_the_extra(command: str) -> None:
+    """Likewise `accel serve`, under each of its names."""
+    name, *words = command.split()
+    program = Path(sys.executable).with_name(name)
+    done = subprocess.run(
+        [program, *words, "--help"], capture_output=True, text=True, timeout=patience(60)
+    )
+
+    assert done.returncode == 1
+    assert "elastic-accelerator[serving]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_only_our_own_names_are_installed() -> None:
     """The wheel installs no generic top-level names."""
     # What is installed, and not what a build left in the checkout.
