@@ -126,7 +126,10 @@ class _Shell:
             _log.exception("%s: %s %s", exchange.request_id, request.method, request.raw_path)
             failure = ServingError(Status.INTERNAL, f"Internal error in {exchange.request_id}")
         exchange.error = failure.status
-        return _error(http_status(failure.status), failure.message)
+        response = _error(http_status(failure.status), failure.message)
+        if failure.status is Status.UNAUTHENTICATED:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        return response
 
     async def _answer(self, exchange: _Exchange) -> web.Response:
         request = exchange.request

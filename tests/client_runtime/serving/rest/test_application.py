@@ -320,7 +320,8 @@ def test_hooks() -> None:
     with serve(RestOptions(), Hooks(pages, authorize, outcomes.append)) as server:
         key = {"Authorization": "Bearer k"}
         assert server.ask("GET", "/metrics", headers=key).body == b"up 1\n"
-        assert server.ask("GET", "/metrics").status == 401
+        refused = server.ask("GET", "/metrics")
+        assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
         assert server.predict(INSTANCES).error == f"A key is needed for {PREDICT}."
         assert server.ask("GET", "/healthz").status == 200
         assert server.ask("POST", PREDICT, INSTANCES, key).status == 200
