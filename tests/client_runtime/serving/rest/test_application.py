@@ -331,6 +331,18 @@ def test_hooks() -> None:
     assert [each.http_status for each in outcomes] == [200, 401, 401, 200, 200]
 
 
+def test_pages_do_not_wait_for_requests() -> None:
+    """They are answered while all threads are busy."""
+    pages = {"/metrics": lambda: Page(b"up 1\n")}
+    with serve(RestOptions(threads=1, timeout_seconds=0), Hooks(pages)) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        connection.request("POST", PREDICT, '{"signature_name": "wait", "instances": [1]}')
+        eventually(lambda: server.model.bounds)
+        assert server.ask("GET", "/metrics").body == b"up 1\n"
+        assert not server.model.cancelled
+        connection.close()
+
+
 def test_defects_are_not_shown(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     """The answer names the request; the log has the rest."""
     answer = server.predict('{"signature_name": "unequal", "instances": 7}')
