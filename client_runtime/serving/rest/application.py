@@ -137,7 +137,10 @@ class _Shell:
             _log.exception("%s: %s %s", exchange.request_id, request.method, request.raw_path)
             failure = ServingError(Status.INTERNAL, f"Internal error in {exchange.request_id}")
         exchange.error = failure.status
-        return _error(http_status(failure.status), failure.message)
+        response = _error(http_status(failure.status), failure.message)
+        if failure.status is Status.UNAUTHENTICATED:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        return response
 
     async def _answer(self, exchange: _Exchange) -> web.Response:
         request = exchange.request
@@ -150,7 +153,8 @@ class _Shell:
             return web.Response(status=200 if allowed else 400)
         self._hooks.authorize(request.headers, path)
         if reading and path in self._hooks.pages:
-            page = await self._in_thread(self._hooks.pages[path])
+            # Not on the requests' threads: these may all be busy.
+            page = await asyncio.to_thread(self._hooks.pages[path])
             return web.Response(body=page.body, content_type=page.content_type)
         if not paths.is_served(path):
             return web.Response(status=404, body=_NOT_FOUND, content_type="text/html")

@@ -23,7 +23,7 @@ class RestOptions:
         max_body_bytes: of one request as it is sent; beyond it the answer is 413.
         max_unpacked_bytes: of one request that was sent compressed; beyond it the answer is 413.
         max_held_bytes: of all requests' bodies that are held in memory at once, as they are sent;
-            beyond it the answer is 429. A body read as JSON takes about ten times its bytes more,
+            beyond it the answer is 429. A body read as JSON takes twenty times its bytes at worst,
             in `threads` requests at once.
     """
 

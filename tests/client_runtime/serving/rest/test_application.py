@@ -320,7 +320,8 @@ def test_hooks() -> None:
     with serve(RestOptions(), Hooks(pages, authorize, outcomes.append)) as server:
         key = {"Authorization": "Bearer k"}
         assert server.ask("GET", "/metrics", headers=key).body == b"up 1\n"
-        assert server.ask("GET", "/metrics").status == 401
+        refused = server.ask("GET", "/metrics")
+        assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
         assert server.predict(INSTANCES).error == f"A key is needed for {PREDICT}."
         assert server.ask("GET", "/healthz").status == 200
         assert server.ask("POST", PREDICT, INSTANCES, key).status == 200
@@ -328,6 +329,18 @@ def test_hooks() -> None:
     assert (last.model, last.api, last.version, last.error) == ("half", "predict", 3, None)
     assert last.received == len(INSTANCES)
     assert [each.http_status for each in outcomes] == [200, 401, 401, 200, 200]
+
+
+def test_pages_do_not_wait_for_requests() -> None:
+    """They are answered while all threads are busy."""
+    pages = {"/metrics": lambda: Page(b"up 1\n")}
+    with serve(RestOptions(threads=1, timeout_seconds=0), Hooks(pages)) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        connection.request("POST", PREDICT, '{"signature_name": "wait", "instances": [1]}')
+        eventually(lambda: server.model.bounds)
+        assert server.ask("GET", "/metrics").body == b"up 1\n"
+        assert not server.model.cancelled
+        connection.close()
 
 
 def test_defects_are_not_shown(server: Server, caplog: pytest.LogCaptureFixture) -> None:
