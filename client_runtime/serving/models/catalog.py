@@ -288,7 +288,6 @@ class ServableCatalog:
             self._ledger.aspire(name, {}, now)
         self._config, self._models = config, models
         self._findings = {name: self._findings.get(name, Finding()) for name in models}
-        self._findings |= {model.name: Finding() for model in changed}
         return changed
 
     def _is_available(self, name: str, version: int) -> bool:

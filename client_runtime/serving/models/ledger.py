@@ -27,7 +27,7 @@ class LoadRules:
 
     Attributes:
         retries: of a load that failed; None: without end.
-        retry_interval: before each of them.
+        retry_interval: before each of them; 0 or less: at once.
         swap: what comes first when versions follow each other.
         stuck: how long a newer version waits for the load of one that was given up, or for the
             close of one that nobody uses.
@@ -215,7 +215,7 @@ class Ledger:
             self._end(version, now)
         else:
             version.tries += 1
-            version.retry_at = now + max(self._rules.retry_interval, 0.0)
+            version.retry_at = now + self._rules.retry_interval
             self.events.append(version.event(now - version.since))
 
     def _unload(self, version: Version, now: float) -> None:

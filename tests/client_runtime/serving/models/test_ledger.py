@@ -126,6 +126,7 @@ def test_a_load_is_tried_again_and_then_given_up() -> None:
         assert ledger.orders(now - 0.1) == []
         (order,) = ledger.orders(now)
         ledger.load_ended(order.version, _failure(f"attempt {attempt}"), now)
+        assert ledger.next_due(now) == (now + 10.0 if attempt < 2 else None)
     version = ledger.models["m"].versions[1]
     assert (version.state, version.tries) == (State.END, 3)
     assert version.error is not None
