@@ -26,6 +26,7 @@ from tests.client_runtime.serving.telemetry.events_of_a_day import (
     request_ended,
     run_ended,
 )
+from tests.conftest import patience
 
 
 def _members(*events: Event) -> list[dict[str, Any]]:
@@ -139,16 +140,29 @@ def test_a_file_is_its_owner_s_and_may_be_moved_away(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_file_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_stops_nothing() -> None:
     """Its lines are lost, those to come are not."""
-    folder = tmp_path / "later"
-    write = to_file(folder / "access.log")
-    with pytest.raises(OSError):
-        write("lost\n")
+    written: list[str] = []
+    failed = threading.Event()
+
+    def write(text: str) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise OSError("No space left on device")
+        written.append(text)
+
     log = AccessLog(write)
     log.observe(request_ended())
+    assert failed.wait(patience(60))
+    log.observe(request_ended(caller=replace(GRPC, request_id="later")))
     log.close()
-    assert not folder.exists()
+    assert [json.loads(one)["request_id"] for one in written] == ["later"]
+
+
+def test_a_file_that_cannot_be_had_is_an_error(tmp_path: Path) -> None:
+    """The log takes it as above."""
+    with pytest.raises(OSError, match="No such file"):
+        to_file(tmp_path / "later" / "access.log")("lost\n")
 
 
 def test_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

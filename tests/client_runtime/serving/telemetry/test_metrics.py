@@ -89,6 +89,7 @@ def _samples(lines: list[str], name: str) -> list[str]:
             ],
         ),
         (run_ended(caller=Caller()), ":tensorflow:serving:runtime_latency", []),
+        (run_ended(status=Status.INTERNAL), ":tensorflow:serving:runtime_latency", []),
         (
             run_ended(caller=Caller()),
             ":tensorflow:core:graph_run_time_usecs",
@@ -297,6 +298,13 @@ def test_requests_are_in_flight_from_begin_to_end(monkeypatch: pytest.MonkeyPatc
     assert _samples(_after(*began), name) == [f'{name}{{model="{OTHER}",door="GRPC"}} 2']
     lines = _after(*began, LOADED, request_ended(caller=caller))
     assert _samples(lines, name) == [f'{name}{{model="{OTHER}",door="GRPC"}} 1']
+
+
+def test_a_version_is_in_one_state() -> None:
+    """The last one."""
+    lines = _after(version_changed("START"), version_changed("LOADING"), LOADED)
+    name = "accel_serving_version_state"
+    assert _samples(lines, name) == [f'{name}{{model="half",version="3",state="AVAILABLE"}} 1']
 
 
 def test_an_unloaded_version_leaves_no_series_of_its_own() -> None:

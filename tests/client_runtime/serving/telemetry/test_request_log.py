@@ -113,8 +113,10 @@ def test_what_is_not_logged(tmp_path: Path, event: RequestEnded) -> None:
     log = RequestLog()
     log.observe(_configured(_model(f"{tmp_path}/half")))
     log.observe(event)
+    log.observe(request_ended(request=predict_request(x=9)))
     log.close()
-    assert list(tmp_path.iterdir()) == []
+    (record,) = _records(tmp_path)
+    assert record.predict_log.request == predict_request(x=9)
 
 
 def test_a_share_of_the_requests_is_sampled(tmp_path: Path) -> None:
