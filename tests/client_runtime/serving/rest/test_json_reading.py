@@ -46,6 +46,7 @@ def test_both_readers_read_what_python_writes(value: Any, ascii_only: bool) -> N
         ('{"a":1,}', "Missing a name for object member.", 7),
         ('{"a" 1}', "Missing a colon after a name of object member.", 5),
         ('{"a":01}', "Missing a comma or } after an object member.", 6),
+        ('{"a":[1]]}', "Missing a comma or } after an object member.", 8),
         ("[1 2]", "Missing a comma or ] after an array element.", 3),
         ('{"é":"\\x"}', "Invalid escape character in string.", 7),
         ('{"a":"\\u12g4"}', "Incorrect hex digit after \\u escape in string.", 6),
