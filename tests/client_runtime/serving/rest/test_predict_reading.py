@@ -176,6 +176,7 @@ def test_refused_inputs_of_several(body: str, words: str) -> None:
         ('{"inputs": {"s": {"b64": "a"}}}', "Unable to base64 decode"),
         ('{"inputs": {"b64": "aGk=="}}', "Unable to base64 decode"),
         ('{"inputs": {"b64": "a-_="}}', "Unable to base64 decode"),
+        ('{"inputs": {"s": {"b64": "aGk=", "a": 1}}}', "not formatted correctly for base64 data"),
         ('{"inputs": {"s": {"b64": 1}}}', "not formatted correctly for base64 data"),
         ('{"inputs": {"s": 1}}', "JSON Value: 1 Type: Number is not of expected type: string"),
     ],
@@ -187,7 +188,9 @@ def test_refused_strings(body: str, words: str) -> None:
 
 def test_an_input_that_is_named_as_bytes_are() -> None:
     """An instance that looks like bytes is taken for them."""
-    words = refusal('{"instances": [{"b64": ["a"]}, {"b64": "aGk="}]}', {"b64": "DT_STRING"})
+    words = refusal(
+        '{"instances": [{"b64": {"b64": "YQ"}}, {"b64": "aGk="}]}', {"b64": "DT_STRING"}
+    )
     assert words == "Expecting object but got list at item 1 of input list"
 
 
