@@ -62,7 +62,7 @@ def _tells_all(block: Array, wide: npt.NDArray[np.float64]) -> npt.NDArray[np.bo
     with np.errstate(over="ignore", invalid="ignore"):
         digits = np.rint(np.where(power >= 0, size * factor, size / factor))
         read = np.where(power >= 0, digits / factor, digits * factor).astype(block.dtype)
-        same: npt.NDArray[np.bool_] = ((read == np.abs(block)) & usual) | (size == 0)
+        same: npt.NDArray[np.bool_] = read == np.abs(block)
         for index in np.flatnonzero(~usual & (size > 0) & np.isfinite(size)).tolist():
             text = f"{wide[index]:.{_SHORT}g}"
             same[index] = np.float64(text).astype(block.dtype) == block[index]

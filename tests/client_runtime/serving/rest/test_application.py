@@ -124,6 +124,12 @@ def test_refused_paths(server: Server, method: str, path: str, status: int, word
     assert words in answer.error
 
 
+def test_examples_with_numbers_that_are_too_big(server: Server) -> None:
+    """They are no JSON."""
+    answer = server.ask("POST", "/v1/models/half:regress", '{"examples": [{"x": 1e999}]}')
+    assert "Number too big" in answer.error
+
+
 def test_the_body_is_read_before_the_model_is_looked_up(server: Server) -> None:
     """So what is no JSON is said first."""
     assert "JSON Parse error" in server.predict("", "/v1/models/none:predict").error
@@ -198,6 +204,10 @@ def test_protobuf(server: Server) -> None:
     response = inference_pb2.PredictResponse.FromString(answer.body)
     assert to_array(response.outputs["y"]).tolist() == [3.0, 4.0]
     assert server.ask("POST", PREDICT, b"\xff", headers).status == 400
+    request.model_spec.name, request.model_spec.signature_name = "other", "mean"
+    answer = server.ask("POST", PREDICT, request.SerializeToString(), headers)
+    response = inference_pb2.PredictResponse.FromString(answer.body)
+    assert (response.model_spec.name, response.model_spec.signature_name) == ("half", "mean")
 
 
 def test_compressed_requests(server: Server) -> None:

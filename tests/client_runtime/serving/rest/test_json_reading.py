@@ -46,11 +46,13 @@ def test_both_readers_read_what_python_writes(value: Any, ascii_only: bool) -> N
         ('{"a":1,}', "Missing a name for object member.", 7),
         ('{"a" 1}', "Missing a colon after a name of object member.", 5),
         ('{"a":01}', "Missing a comma or } after an object member.", 6),
+        ('{"a":[1]]}', "Missing a comma or } after an object member.", 8),
         ("[1 2]", "Missing a comma or ] after an array element.", 3),
         ('{"é":"\\x"}', "Invalid escape character in string.", 7),
         ('{"a":"\\u12g4"}', "Incorrect hex digit after \\u escape in string.", 6),
         ('{"a":"\\ud800\\u0041"}', "The surrogate pair in string is invalid.", 6),
         ('{"a":"\\udc00"}', "The surrogate pair in string is invalid.", 6),
+        ('{"a":"\\udc00\\udc00"}', "The surrogate pair in string is invalid.", 6),
         ('{"a":"b', "Missing a closing quotation mark in string.", 7),
         ('{"a":"\n"}', "Invalid encoding in string.", 6),
         ('{"a":-1e999}', "Number too big to be stored in double.", 5),
@@ -121,6 +123,12 @@ def test_bytes_that_are_no_text_stay_what_they_are() -> None:
 def test_deep_documents() -> None:
     """No depth ends the reader."""
     assert read_object(b'{"a": [1], "b": ' + _DEEP + b"}")["a"] == [1]
+
+
+def test_documents_that_are_deep_for_memory_alone() -> None:
+    """A bound is far beyond what anyone means."""
+    with pytest.raises(ServingError, match="nested too deep"):
+        read_object(b"[" * (2**20 + 2))
 
 
 def test_overflow_is_found_afterwards() -> None:

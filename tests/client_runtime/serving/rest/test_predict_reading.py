@@ -129,6 +129,7 @@ def test_several_inputs_by_column() -> None:
         ),
         ('{"instances": [1.0]}', "JSON Value: 1.0 Type: Number is not of expected type: int32"),
         ('{"instances": [2147483648]}', "is not of expected type: int32"),
+        ('{"instances": [1, true]}', "element: 1 of 'instances' list. Error: INVALID_ARGUMENT"),
         ('{"instances": [true]}', "JSON Value: true Type: True is not of expected"),
         ('{"instances": [1, null]}', "element: 1 of 'instances' list. Error: INVALID_ARGUMENT"),
         ('{"instances": [1, {"n": 2}]}', "Expecting value/list but got object at item 1 of"),
@@ -138,6 +139,7 @@ def test_several_inputs_by_column() -> None:
             "Failed to process element: 0 key: m of 'instances' list. Error: INVALID_ARGUMENT: "
             "JSON object: does not have named input: m",
         ),
+        ('{"instances": [{"n": 1}, {"n": 2, "m": 3}]}', "does not have named input: m"),
         ('{"instances": [{"n": 1}, {}]}', "JSON object: {} keys must be equal to: n"),
         ('{"inputs": {"m": 1}}', "Missing named input: n in 'inputs' object."),
         ('{"inputs": [[1, 2], [3]]}', "unexpected size: 1 at level: 1 expected size: 2"),
@@ -174,6 +176,7 @@ def test_refused_inputs_of_several(body: str, words: str) -> None:
         ('{"inputs": {"s": {"b64": "a"}}}', "Unable to base64 decode"),
         ('{"inputs": {"b64": "aGk=="}}', "Unable to base64 decode"),
         ('{"inputs": {"b64": "a-_="}}', "Unable to base64 decode"),
+        ('{"inputs": {"s": {"b64": "aGk=", "a": 1}}}', "not formatted correctly for base64 data"),
         ('{"inputs": {"s": {"b64": 1}}}', "not formatted correctly for base64 data"),
         ('{"inputs": {"s": 1}}', "JSON Value: 1 Type: Number is not of expected type: string"),
     ],
@@ -181,6 +184,21 @@ def test_refused_inputs_of_several(body: str, words: str) -> None:
 def test_refused_strings(body: str, words: str) -> None:
     """What is neither text nor base64."""
     assert words in refusal(body, STRING)
+
+
+def test_an_input_that_is_named_as_bytes_are() -> None:
+    """An instance that looks like bytes is taken for them."""
+    words = refusal(
+        '{"instances": [{"b64": {"b64": "YQ"}}, {"b64": "aGk="}]}', {"b64": "DT_STRING"}
+    )
+    assert words == "Expecting object but got list at item 1 of input list"
+
+
+def test_truth_is_no_number() -> None:
+    """Not even among numbers."""
+    assert "True is not of expected type: float" in refusal(
+        '{"inputs": [1, true]}', {"x": "DT_FLOAT"}
+    )
 
 
 def test_types_that_json_lacks() -> None:
