@@ -45,6 +45,8 @@ class MemoryServable:
         """Not usable any more."""
         self.is_closed = True
         self.loader.count(self.id.name, -1)
+        if self.loader.closes_badly:
+            raise RuntimeError("a servable's own fault")
 
 
 class MemoryLoader:
@@ -55,6 +57,7 @@ class MemoryLoader:
         alive: servables of a model at present.
         most: the most of them that ever were at once, since it was set.
         gates: a load of such a version waits until its gate opens, or it is cancelled.
+        closes_badly: whether servables fail when they are closed.
     """
 
     def __init__(self) -> None:
@@ -63,6 +66,7 @@ class MemoryLoader:
         self.alive: Counter[str] = Counter()
         self.most: Counter[str] = Counter()
         self.gates: dict[ServableId, threading.Event] = {}
+        self.closes_badly = False
 
     def load(self, id_: ServableId, folder: Path, bounds: Bounds) -> MemoryServable:
         """See Loader."""

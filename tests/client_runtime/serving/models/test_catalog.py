@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from accel_protocol.errors import Status
-from client_runtime.serving.models import config_text
+from client_runtime.serving.models import config_text, folders
 from client_runtime.serving.models.catalog import ServableCatalog
 from client_runtime.serving.models.labels import LabelRule
 from client_runtime.serving.models.ledger import LoadRules
 from client_runtime.serving.models.lifecycle import Event, State
 from client_runtime.serving.servable import Bounds, ServableId
 from client_runtime.serving.statuses import ServingError
-from client_runtime.serving_wire.model_management_pb2 import ModelServerConfig
+from client_runtime.serving_wire.model_management_pb2 import ModelConfig, ModelServerConfig
 from tests.client_runtime.serving.models.conftest import (
     Begin,
     MemoryLoader,
@@ -201,6 +201,76 @@ def test_a_load_is_bounded_in_time(begin: Begin, tmp_path: Path, loader: MemoryL
     catalog = begin(configured(_model(tmp_path, "m", 1)), load_seconds=0.05)
     settled = catalog.wait_until_settled(time.monotonic() + patience(20))
     assert settled.failed[ServableId("m", 1)].status is Status.DEADLINE_EXCEEDED
+
+
+def test_a_load_that_waits_in_line_is_not_begun(
+    begin: Begin, tmp_path: Path, loader: MemoryLoader
+) -> None:
+    """When it is not wanted any more."""
+    gate = loader.gate("slow", 1)
+    slow, late = _model(tmp_path, "slow", 1), _model(tmp_path, "late", 1)
+    catalog = begin(configured(slow, late), load_threads=1)
+    eventually(lambda: _states(catalog, "late") == {1: "LOADING"})
+    catalog.remove_model("late", in_time())
+    gate.set()
+    eventually(lambda: _states(catalog, "late") == {1: "END"})
+    assert loader.loads == [ServableId("slow", 1)]
+
+
+def test_a_servable_that_fails_to_close_has_ended(
+    begin: Begin, tmp_path: Path, loader: MemoryLoader
+) -> None:
+    """There is nothing more to be done for it."""
+    loader.closes_badly = True
+    catalog = begin(configured(_model(tmp_path, "m", 1)))
+    _settle(catalog)
+    catalog.remove_model("m", in_time())
+    eventually(lambda: _states(catalog, "m") == {1: "END"})
+
+
+def test_two_names_of_a_version_are_warned_of_once(
+    begin: Begin, tmp_path: Path, caplog: pytest.LogCaptureFixture, loader: MemoryLoader
+) -> None:
+    """Not at every look."""
+    catalog = begin(configured(_model(tmp_path, "m", "1", "01")))
+    _settle(catalog)
+    _model(tmp_path, "m", 2)
+    eventually(lambda: served(catalog, spec("m")) == 2)
+    warnings = [text for text in caplog.messages if text.startswith("Duplicate version")]
+    assert len(warnings) == 1
+
+
+def test_a_look_that_comes_late_says_nothing(
+    begin: Begin, tmp_path: Path, loader: MemoryLoader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk was slow, and meanwhile the model was removed, or was looked at again."""
+    old, new = _model(tmp_path / "old", "m", 1), _model(tmp_path / "new", "m", 5)
+    gone, last = _model(tmp_path, "gone", 1), _model(tmp_path, "last")
+    gates = {name: threading.Event() for name in ("m", "gone", "last")}
+    seen = threading.Semaphore(0)
+    ended = threading.Semaphore(0)
+    look = folders.look
+
+    def slow_look(model: ModelConfig) -> folders.View:
+        view = look(model)
+        if threading.current_thread().name == "model-catalog":
+            seen.release()
+            assert gates[model.name].wait(patience(20))
+            ended.release()
+        return view
+
+    monkeypatch.setattr(folders, "look", slow_look)
+    catalog = begin(configured(old, gone, last), poll_seconds=0.0)
+    assert seen.acquire(timeout=patience(20))
+    catalog.reload(configured(new), in_time())
+    _model(tmp_path / "old", "m", 2)
+    catalog.reload(configured(old), in_time())
+    for gate in gates.values():
+        gate.set()
+        assert ended.acquire(timeout=patience(20))
+    assert served(catalog, spec("m")) == 2
+    assert ServableId("m", 1) not in loader.loads
+    assert ServableId("gone", 1) not in loader.loads
 
 
 def test_a_defect_in_the_loader_fails_one_load(
@@ -417,7 +487,10 @@ def test_the_configuration_file_is_followed(
     file = tmp_path / "models.config"
     first, second = _model(tmp_path, "first", 1), _model(tmp_path, "second", 1)
     _write(file, configured(first))
-    catalog = begin(configured(first), config_file=file, config_poll_seconds=0.02)
+    told: list[ModelServerConfig] = []
+    catalog = begin(
+        configured(first), config_file=file, config_poll_seconds=0.02, configured=told.append
+    )
     _settle(catalog)
     faults = {
         "nonsense": "Failed to read ModelServerConfig file: Invalid protobuf file",
@@ -434,6 +507,8 @@ def test_the_configuration_file_is_followed(
     assert catalog.names() == ["second"]
     _write(file, configured(first))
     eventually(lambda: catalog.names() == ["first"] and catalog.ready())
+    time.sleep(0.1)
+    assert told == [configured(first), configured(second), configured(first)]
 
 
 def _write(file: Path, config: ModelServerConfig) -> None:
