@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from google.protobuf.message import DecodeError
+
 from client_runtime.serving_client.errors import ServerFaultError
 from client_runtime.serving_wire import inference_pb2, model_management_pb2, signatures_pb2
 from client_runtime.serving_wire.status_codes_pb2 import Code
@@ -59,7 +61,7 @@ class VersionStatus:
 
     Attributes:
         version: its number.
-        state: START, LOADING, AVAILABLE, UNLOADING or END.
+        state: START, LOADING, AVAILABLE, UNLOADING, END, or UNKNOWN for one that is newer.
         error: gRPC's name of what went wrong, "OK" for nothing.
         message: what went wrong, "" for nothing.
     """
@@ -103,12 +105,15 @@ def metadata_of(response: inference_pb2.GetModelMetadataResponse) -> ModelMetada
     """The signatures in an answer.
 
     Raises:
-        ServerFaultError: there are none in it.
+        ServerFaultError: there are none in it, or they cannot be read.
     """
     packed = response.metadata.get("signature_def")
     if packed is None or not packed.type_url.endswith("/tensorflow.serving.SignatureDefMap"):
         raise ServerFaultError("INTERNAL", "The server's answer has no signatures.")
-    signatures = inference_pb2.SignatureDefMap.FromString(packed.value).signature_def
+    try:
+        signatures = inference_pb2.SignatureDefMap.FromString(packed.value).signature_def
+    except DecodeError as error:
+        raise ServerFaultError("INTERNAL", "The server's signatures cannot be read.") from error
     spec = response.model_spec
     by_key = {key: _signature(proto) for key, proto in sorted(signatures.items())}
     return ModelMetadata(spec.name, spec.version.value, by_key)
@@ -146,12 +151,17 @@ def statuses_of(response: model_management_pb2.GetModelStatusResponse) -> list[V
     return [
         VersionStatus(
             version=proto.version,
-            state=model_management_pb2.ModelVersionStatus.State.Name(proto.state),
+            state=_state_name(proto.state),
             error=code_name(proto.status.error_code),
             message=proto.status.error_message,
         )
         for proto in response.model_version_status
     ]
+
+
+def _state_name(number: int) -> str:
+    states = model_management_pb2.ModelVersionStatus.State
+    return states.Name(number) if number in states.values() else "UNKNOWN"  # type: ignore[arg-type]
 
 
 def code_name(number: int) -> str:

@@ -88,6 +88,11 @@ def test_metadata_without_signatures_are_the_servers_fault(
     serving.handlers["GetModelMetadata"] = lambda *_: inference_pb2.GetModelMetadataResponse()
     with pytest.raises(ServerFaultError, match="no signatures"):
         client.metadata("m")
+    broken = describe(serving_default={})
+    broken.metadata["signature_def"].value = b"\xff"
+    serving.handlers["GetModelMetadata"] = lambda *_: broken
+    with pytest.raises(ServerFaultError, match="cannot be read"):
+        client.metadata("m")
 
 
 def test_status_names_states_and_errors(client: ServingClient, serving: FakeServing) -> None:
@@ -96,11 +101,14 @@ def test_status_names_states_and_errors(client: ServingClient, serving: FakeServ
     response.model_version_status.add(version=2, state=30)  # type: ignore[arg-type]
     failed = response.model_version_status.add(version=1, state=50)  # type: ignore[arg-type]
     failed.status.error_code, failed.status.error_message = 5, "gone"  # type: ignore[assignment]
+    newer = response.model_version_status.add(state=99)  # type: ignore[arg-type]
+    newer.status.error_code = 99  # type: ignore[assignment]
     serving.handlers["GetModelStatus"] = lambda *_: response
 
     assert client.status("m", version=1) == [
         VersionStatus(2, "AVAILABLE", "OK", ""),
         VersionStatus(1, "END", "NOT_FOUND", "gone"),
+        VersionStatus(0, "UNKNOWN", "UNKNOWN", ""),
     ]
     assert serving.requests[0][1].model_spec.version.value == 1
 
