@@ -99,8 +99,7 @@ def _serve(settings: Settings, build: Build) -> None:
         error: Exception | None = None
         try:
             backend.load()
-            if not ending.is_asked:
-                server.open()
+            server.open()
         except Exception as failure:
             error = failure
         ending.wake(error)
