@@ -25,8 +25,6 @@ def check(settings: Settings) -> None:
 
 
 def _faults(settings: Settings) -> list[tuple[bool, str]]:
-    given_pair = (bool(settings.tls_cert_file), bool(settings.tls_key_file))
-    kinds = sum([settings.tls, bool(settings.ssl_config_file), any(given_pair)])
     return [
         (
             settings.port == 0 and not settings.grpc_socket_path,
@@ -52,6 +50,15 @@ def _faults(settings: Settings) -> list[tuple[bool, str]]:
             "(server_options.tensorflow_intra_op_parallelism, "
             "server_options.tensorflow_inter_op_parallelism) separately. You cannot configure all.",
         ),
+        *_tls_faults(settings),
+        *((port not in range(65536), f"{port} is no port.") for port in _ports(settings)),
+    ]
+
+
+def _tls_faults(settings: Settings) -> list[tuple[bool, str]]:
+    given_pair = (bool(settings.tls_cert_file), bool(settings.tls_key_file))
+    kinds = sum([settings.tls, bool(settings.ssl_config_file), any(given_pair)])
+    return [
         (kinds > 1, "Only one of --tls, --tls_cert_file and --ssl_config_file can be used."),
         (
             given_pair[0] != given_pair[1],
@@ -65,7 +72,6 @@ def _faults(settings: Settings) -> list[tuple[bool, str]]:
             settings.rest_tls and not kinds,
             "--rest_tls needs --tls, --tls_cert_file or --ssl_config_file.",
         ),
-        *((port not in range(65536), f"{port} is no port.") for port in _ports(settings)),
     ]
 
 
