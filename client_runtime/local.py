@@ -6,6 +6,7 @@ importing it loads no TensorFlow, constructing a `LocalPredictor` does.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,6 +110,14 @@ class LocalPredictor:
 
     def _tensors(self, names: Mapping[str, str]) -> dict[str, Any]:
         return {alias: self.graph.get_tensor_by_name(name) for alias, name in names.items()}
+
+    def selecting(self, selection: Selection) -> LocalPredictor:
+        """Another selection of the same model in the same Session, which is closed by either."""
+        other = copy.copy(self)
+        other._selection = selection
+        other._feeds = other._tensors({a: info.name for a, info in selection.feeds.items()})
+        other._fetches = other._tensors({a: info.name for a, info in selection.fetches.items()})
+        return other
 
     @property
     def feed_tensors(self) -> dict[str, Any]:

@@ -24,14 +24,19 @@ class RemoteModel:
         model: what to run.
         connect: makes the connection, at the first run.
         attachment: an open connection of the caller's to use instead; it is never closed here.
+        bundle: the model's, where the caller has read its files already.
     """
 
     def __init__(
-        self, model: Model, connect: Callable[[], Attachment], attachment: Attachment | None = None
+        self,
+        model: Model,
+        connect: Callable[[], Attachment],
+        attachment: Attachment | None = None,
+        bundle: Bundle | None = None,
     ) -> None:
         self._model, self._connect = model, connect
         self._attachment, self._owned = attachment, attachment is None
-        self._bundle: Bundle | None = None
+        self._bundle = bundle
         self._lock = threading.Lock()
         self._repeatable = False
         self.uploaded_bytes = 0

@@ -14,7 +14,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 # (folder of .proto files, package the generated code lives in)
-PACKAGES = (("accel/v1", "accel_protocol/v1"), ("accel/graph/v1", "accel_protocol/graph/v1"))
+PACKAGES = (
+    ("accel/v1", "accel_protocol/v1"),
+    ("accel/graph/v1", "accel_protocol/graph/v1"),
+    ("tensorflow_serving", "client_runtime/serving_wire"),
+)
+# Packages whose messages are not ours alone: they get a pool apart, which their `pool.py` holds.
+APART = ("client_runtime/serving_wire",)
 
 
 def generate(output: Path) -> list[Path]:
@@ -25,16 +31,29 @@ def generate(output: Path) -> list[Path]:
     """
     from grpc_tools import protoc
 
+    well_known = Path(protoc.__file__).parent / "_proto"
     for folder, package in PACKAGES:
         names = sorted(path.name for path in (ROOT / "protos" / folder).glob("*.proto"))
         # Mapping the package's folder onto the .proto folder makes protoc write imports that work
         # inside the package, instead of top-level ones.
-        arguments = ["protoc", f"-I{package}={ROOT / 'protos' / folder}"]
+        arguments = ["protoc", f"-I{package}={ROOT / 'protos' / folder}", f"-I{well_known}"]
         arguments += [f"--python_out={output}", f"--mypy_out=quiet:{output}"]
         arguments += [f"{package}/{name}" for name in names]
         if protoc.main(arguments) != 0:
             raise RuntimeError(f"protoc failed on {folder}")
+    for package in APART:
+        for path in (output / package).glob("*_pb2.py"):
+            path.write_text(_apart(path.read_text(), package))
     return sorted(path.relative_to(output) for path in output.rglob("*_pb2.py*"))
+
+
+def _apart(module: str, package: str) -> str:
+    """Generated code that registers its messages in the package's own pool."""
+    shared = "from google.protobuf import descriptor_pool as _descriptor_pool\n"
+    own = f"from {package.replace('/', '.')} import pool as _pool\n"
+    if shared not in module or "_descriptor_pool.Default()" not in module:
+        raise RuntimeError("protoc generates other code than this was written for")
+    return module.replace(shared, own).replace("_descriptor_pool.Default()", "_pool.POOL")
 
 
 def differences() -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from accel_daemon.cli import certificate
 from accel_daemon.cli.faults import fault
 from accel_daemon.cli.groups_and_roles import group, role
 from accel_daemon.cli.policies import policy
@@ -223,6 +224,7 @@ def up(
 
 for group_of_commands in (policy, user, key, group, role, fault):
     cli.add_command(group_of_commands)
+cli.add_command(certificate.command)
 
 
 @cli.command()

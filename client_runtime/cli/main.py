@@ -17,6 +17,7 @@ COMMANDS = {
     "ls": "client_runtime.cli.ls",
     "predict": "client_runtime.cli.predict",
     "run": "client_runtime.cli.run",
+    "serve": "client_runtime.cli.serve",
     "smi": "client_runtime.cli.smi",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accel_protocol.manifest import BundleFile, Manifest, Selection
@@ -20,6 +20,16 @@ class Bundle:
     manifest: Manifest
     graph_id: bytes
     paths: Mapping[str, Path]
+
+    def selecting(self, selection: Selection) -> Bundle:
+        """The bundle of another selection of the same files, which are not read again."""
+        manifest = replace(self.manifest, selection=selection)
+        return Bundle(manifest, manifest.graph_id(), self.paths)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.manifest.files)
 
 
 def make_bundle(files: Mapping[str, Path], format_: str, selection: Selection) -> Bundle:

@@ -112,6 +112,18 @@ class Attachment:
         _log.info("model %s: %d bytes uploaded", bundle.graph_id.hex()[:12], files.sent)
         return files.sent
 
+    def unload(self, graph_id: bytes, timeout: float | None = None) -> None:
+        """Let the accelerator forget a loaded graph; its files stay. Tried once.
+
+        Args:
+            graph_id: 32 bytes; nothing happens where it is not loaded.
+            timeout: seconds after which it is given up.
+
+        Raises:
+            AcceleratorError: unreachable, or refused.
+        """
+        self._call("Unload", pb.UnloadRequest(graph_id=graph_id), timeout)
+
     def run(self, call: Call, *, repeatable: bool = False) -> Answer:
         """One inference.
 

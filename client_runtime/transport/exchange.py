@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -66,12 +66,19 @@ class Answer(NamedTuple):
     repeatable: bool
 
 
+class Stoppable(Protocol):
+    """What a cancelled call is ended by."""
+
+    def close(self) -> None:
+        """End it; may be called from any thread."""
+
+
 class Cancellation:
     """Lets one thread cancel the call of another. For one call only."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lane: Lane | None = None
+        self._lane: Stoppable | None = None
         self._cancelled = threading.Event()
 
     @property
@@ -95,8 +102,8 @@ class Cancellation:
         if self._cancelled.wait(seconds):
             raise CancelledError("The call was cancelled.")
 
-    def enter(self, lane: Lane | None) -> None:
-        """The call uses this lane from now on; None: none any more.
+    def enter(self, lane: Stoppable | None) -> None:
+        """The call is on this lane, or in the hands of this, from now on; None: of none any more.
 
         Raises:
             CancelledError: it was cancelled before.

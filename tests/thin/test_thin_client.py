@@ -66,7 +66,7 @@ def test_feed_is_converted_to_the_models_dtype(home: Path, detector: Path) -> No
 
 def test_import_takes_less_than_0_7_seconds_of_cpu() -> None:
     """Importing the client is cheap, and loads no TensorFlow; the best of three counts."""
-    script = "import sys, client_runtime; sys.exit('tensorflow' in sys.modules)"
+    script = "import sys; from client_runtime import *; sys.exit('tensorflow' in sys.modules)"
     costs = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -124,6 +124,20 @@ def test_daemon_command_names_the_extra() -> None:
 
     assert done.returncode == 1
     assert "elastic-accelerator[daemon]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["accel serve", "accel-model-server"])
+def test_model_server_names_the_extra(command: str) -> None:
+    """Likewise `accel serve`, under each of its names."""
+    name, *words = command.split()
+    program = Path(sys.executable).with_name(name)
+    done = subprocess.run(
+        [program, *words, "--help"], capture_output=True, text=True, timeout=patience(60)
+    )
+
+    assert done.returncode == 1
+    assert "elastic-accelerator[serving]" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tests.fuzz.oracle import Setting, Target
-from tests.fuzz.targets import access, client, control, metadata, pipes, wire
+from tests.fuzz.targets import access, client, control, metadata, pipes, serving, wire
 
 BUILDERS: Mapping[str, Callable[[Setting], Target]] = {
     **wire.TARGETS,
@@ -14,4 +14,5 @@ BUILDERS: Mapping[str, Callable[[Setting], Target]] = {
     **control.TARGETS,
     **metadata.TARGETS,
     **client.TARGETS,
+    **serving.TARGETS,
 }

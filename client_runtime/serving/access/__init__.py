@@ -1,0 +1,1 @@
+"""Who may ask the server, and for which models: API keys, told apart from how requests arrive."""

@@ -1,0 +1,143 @@
+"""Puts the rooms together: what the flags say becomes models, answers, and records of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+from aiohttp import web
+
+from accel_protocol.errors import Status
+from client_runtime.discovery import visible_devices
+from client_runtime.serving import option_choices
+from client_runtime.serving.events import Configured, Observer, VersionChanged, all_of
+from client_runtime.serving.flags.settings import Settings
+from client_runtime.serving.inference.accelerator_loader import AcceleratorLoader
+from client_runtime.serving.inference.local_loader import LocalLoader
+from client_runtime.serving.inference.service import InferenceService
+from client_runtime.serving.models.catalog import ServableCatalog
+from client_runtime.serving.models.lifecycle import Event as VersionEvent
+from client_runtime.serving.models.lifecycle import State
+from client_runtime.serving.rest.application import application, runner
+from client_runtime.serving.rest.hooks import Hooks, Page
+from client_runtime.serving.server import Authorize, Served
+from client_runtime.serving.statuses import ServingError
+from client_runtime.serving.telemetry import access_log, profiler_service
+from client_runtime.serving.telemetry.access_log import AccessLog
+from client_runtime.serving.telemetry.metrics import CONTENT_TYPE, Metrics
+from client_runtime.serving.telemetry.observed import ObservedInference
+from client_runtime.serving.telemetry.profiler_service import ProfilerService
+from client_runtime.serving.telemetry.profiling import Profiling
+from client_runtime.serving.telemetry.request_log import RequestLog
+
+_STANDARD_ERROR = "-"
+# Requests have ended, or were cancelled, when models are unloaded.
+_UNLOAD_SECONDS = 5.0
+
+
+class Assembly:
+    """See program.Backend.
+
+    Raises:
+        ServingError: a file that the flags name cannot be used.
+        AcceleratorError: there is no accelerator.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._metrics_path = option_choices.metrics_path_of(settings)
+        self._metrics, self._profiling = Metrics(), Profiling()
+        self._closing = contextlib.ExitStack()
+        self._observe = observe = self._observers()
+        options = option_choices.inference_options(settings, observe)
+        config = option_choices.model_config(settings)
+        if settings.accelerator_ids:
+            # Whatever looks for accelerators in this process then sees these.
+            os.environ[visible_devices.VARIABLE] = settings.accelerator_ids
+        loader = AcceleratorLoader(options) if settings.use_ei else LocalLoader(options)
+        self._closing.callback(loader.close)
+        self.catalog = ServableCatalog(
+            config,
+            loader,
+            option_choices.catalog_options(settings),
+            lambda event: observe(version_changed(event)),
+            lambda config: observe(Configured(config)),
+        )
+        self._closing.callback(self.catalog.close, _UNLOAD_SECONDS)
+        self._inference = InferenceService(self.catalog, options)
+        grpc_inference = ObservedInference(self._inference, observe, "GRPC")
+        self.served = Served(
+            grpc_inference,
+            self.catalog,
+            self._rest,
+            observe,
+            self._metrics.counter,
+            self._handlers(),
+        )
+
+    def load(self) -> None:
+        """See Backend."""
+        self.catalog.start()
+        if self._settings.serve_ready_models:
+            return
+        settled = self.catalog.wait_until_settled(None)
+        if settled.failed:
+            raise ServingError(Status.INTERNAL, settled.message())
+
+    def close(self) -> None:
+        """See Backend."""
+        self._closing.close()
+
+    def _observers(self) -> Observer:
+        """Everyone who is told what happens."""
+        told: list[Observer] = [self._metrics.observe, self._profiling.observe]
+        folder = self._settings.request_log_folder
+        requests = RequestLog(self._metrics.observe, folder=Path(folder) if folder else None)
+        self._closing.callback(requests.close)
+        told.append(requests.observe)
+        if where := self._settings.access_log:
+            to_stderr = where == _STANDARD_ERROR
+            log = AccessLog(access_log.to_stderr if to_stderr else access_log.to_file(Path(where)))
+            self._closing.callback(log.close)
+            told.append(log.observe)
+        return all_of(*told)
+
+    def _handlers(self) -> dict[str, grpc.GenericRpcHandler]:
+        if not self._settings.enable_profiler:
+            return {}
+        return {profiler_service.SERVICE: ProfilerService(self._profiling).handler()}
+
+    def _rest(self, authorize: Authorize) -> Callable[[threading.Event], web.AppRunner]:
+        settings = self._settings
+        inference = ObservedInference(self._inference, self._observe, "REST")
+
+        def make(draining: threading.Event) -> web.AppRunner:
+            hooks = Hooks(pages=self._pages(), authorize=authorize, draining=draining)
+            options = option_choices.rest_options(settings)
+            app = application(inference, self.catalog, options, hooks)
+            return runner(app, max(0.0, settings.drain_seconds))
+
+        return make
+
+    def _pages(self) -> dict[str, Callable[[], Page]]:
+        if self._metrics_path is None:
+            return {}
+        kind = CONTENT_TYPE.partition(";")[0]
+        return {self._metrics_path: lambda: Page(self._metrics.exposition(), kind)}
+
+
+def version_changed(event: VersionEvent) -> VersionChanged:
+    """What the catalog tells of a version, as all observers know it."""
+    error = event.error
+    return VersionChanged(
+        event.id,
+        event.state.name,
+        str(event.folder),
+        "" if error is None else error.message,
+        None if error is None else error.status,
+        event.seconds if event.state is State.AVAILABLE or error is not None else None,
+    )

@@ -1,0 +1,1 @@
+"""Running requests together: what forms a batch, and the threads that wait for one."""

@@ -1,0 +1,1 @@
+"""What goes over TensorFlow Serving's wire: its messages and its tensors, without TensorFlow."""
