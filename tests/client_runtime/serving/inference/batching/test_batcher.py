@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,7 +51,6 @@ class Graph:
         self.batcher = Batcher(
             Scheduler(self.places), self.rules, self.run, source, self.events.append
         )
-        self.executor = ThreadPoolExecutor(32)
 
     def run(self, feeds: Mapping[str, Array], bounds: Bounds) -> Ran:
         """As an engine does it."""
@@ -67,8 +66,16 @@ class Graph:
 
     def ask(self, *values: float, bounds: Bounds | None = None) -> Future[Ran]:
         """Let a thread run a request with these rows."""
-        feeds = {"x": np.float32(values)}
-        return self.executor.submit(self.batcher.run, feeds, bounds or Bounds())
+        feeds, future = {"x": np.float32(values)}, Future[Ran]()
+
+        def run() -> None:
+            try:
+                future.set_result(self.batcher.run(feeds, bounds or Bounds()))
+            except ServingError as error:
+                future.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        return future
 
     def waiting(self, tasks: int) -> Callable[[], bool]:
         """Whether so many tasks wait in the queue."""
@@ -150,6 +157,19 @@ def test_who_goes_leaves_the_watch_to_the_next() -> None:
         first.result(patience(30))
     assert caught.value.status is Status.CANCELLED
     assert (rows(second), graph.sizes) == ([4], [1])
+
+
+def test_who_is_first_after_a_batch_watches_the_time() -> None:
+    """The batch before it ran; nobody else knows when the next, which is not full, is due."""
+    graph = Graph(shut=True, rules=BatchRules(most_rows_of_batch=3, timeout=patience(1)))
+    first = graph.ask(1.0, 1.0, 1.0)
+    eventually(lambda: graph.sizes == [3])
+    second = graph.ask(2.0, 2.0)
+    eventually(graph.waiting(1))
+    third = graph.ask(3.0, 3.0)
+    eventually(graph.waiting(2))
+    graph.gate.set()
+    assert [rows(one) for one in (first, second, third)] == [[2] * 3, [4] * 2, [6] * 2]
 
 
 def test_what_waits_too_long_is_dropped_before_it_runs() -> None:

@@ -93,6 +93,13 @@ def test_a_batch_is_due_when_it_is_full_or_has_waited() -> None:
     assert (queue.due_at(), queue.first()) == (17.0, 3)
 
 
+def test_a_batch_that_cannot_take_the_next_task_is_due() -> None:
+    """It will not be larger by waiting; the next one has its own time."""
+    queue = filled(BatchRules(4, 4, timeout=10.0), 3, 2)
+    assert taken(queue, now=1.0) == [[(0, 0, 3)]]
+    assert queue.due_at() == 11.0
+
+
 def test_a_dropped_task_leaves_no_trace() -> None:
     """Another is first then, and an emptied batch is none."""
     rules = BatchRules(most_rows_of_task=8, most_rows_of_batch=4, splits=True)
