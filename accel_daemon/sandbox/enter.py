@@ -180,7 +180,18 @@ def _give_up_privileges(layers: _Layers) -> None:
 def _restrict_files(plan: SandboxPlan, abi: int) -> int:
     if abi < OLDEST_USABLE_ABI:
         return 0
-    # Open for good: the kernel knows the folder by an object that it may otherwise make anew.
-    os.open("/proc/self", os.O_PATH | os.O_CLOEXEC)
+    _hold_objects(plan)
     landlock.restrict(abi, plan.file_rules(), plan.ports)
     return abi
+
+
+def _hold_objects(plan: SandboxPlan) -> None:
+    """Open for good what is allowed below /proc.
+
+    Landlock's rules are on the kernel's objects. Those of /proc are made anew once the kernel has
+    forgotten them, which it does where memory is short, and the new ones have no rules.
+    """
+    for path in plan.host_files:
+        if path.startswith("/proc/"):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+                os.open(path, os.O_PATH | os.O_CLOEXEC)

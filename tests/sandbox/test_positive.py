@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from accel_daemon.sandbox import host_paths
 from tests.conftest import eventually
 from tests.sandbox.conftest import OWN_USER, Probe, Start
+
+_DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 
 WORKS = {
     "read the store": "answer = open(store + '/blob').read() == 'ours'",
@@ -112,8 +115,23 @@ def test_nothing_is_inherited(start: Start, tmp_path: Path) -> None:
         probe.names["leaked"] = file.fileno()
         assert probe.refusal("os.fstat(leaked)") == "EBADF"
     assert probe.run("answer = 'ACCEL_SECRET' in os.environ") is False
-    # Three standard ones, the replies, the process's own folder, and the one that lists them.
-    assert probe.run("answer = len(os.listdir('/proc/self/fd'))") == 6
+    held = [path for path in host_paths.KERNEL if path.startswith("/proc/") and Path(path).exists()]
+    # Three standard ones, the replies, the one that lists them, and what is held below /proc.
+    assert probe.run("answer = len(os.listdir('/proc/self/fd'))") == 5 + len(held)
+
+
+@pytest.mark.skipif(not os.access(_DROP_CACHES, os.W_OK), reason="only root drops the caches")
+def test_what_the_kernel_tells_is_there_under_memory_pressure(confined: Probe) -> None:
+    """The kernel forgets its objects for unused files below /proc, and rules are on objects."""
+    paths = ("/proc/meminfo", "/proc/cpuinfo", "/proc/stat", "/proc/self/statm")
+    confined.names["paths"] = [path for path in paths if Path(path).exists()]
+    readable = (
+        "answer = [path for path in paths if os.access(path, os.R_OK) and open(path).read(1)]"
+    )
+
+    for _ in range(3):
+        _DROP_CACHES.write_text("2")
+        assert confined.run(readable) == confined.names["paths"]
 
 
 def test_facts_of_the_process(confined: Probe) -> None:
