@@ -14,7 +14,7 @@ from accel_daemon.engines.compiled_stand_in import Reduced, compiled, prepared
 from accel_daemon.engines.compiled_work import Work
 from accel_daemon.engines.engine import Graph, Weights
 from accel_daemon.engines.openvino_model import installed_version
-from accel_daemon.engines.reduced_precision import F32
+from accel_daemon.engines.precisions import F32
 from accel_daemon.engines.tensorflow import TensorFlowEngine
 from accel_protocol.manifest import Manifest
 

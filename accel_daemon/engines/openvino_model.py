@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from accel_daemon.engines.alarms import ALARMS, Alarm
-from accel_daemon.engines.reduced_precision import F32
+from accel_daemon.engines.precisions import F32
 from accel_daemon.engines.tensorflow_frozen import FED_NAME, FETCHED_NAME
 from accel_protocol.errors import CancelledError, DeadlineError
 from accel_protocol.tensors import Array

@@ -14,8 +14,6 @@ import numpy as np
 
 from accel_protocol.tensors import Array
 
-F32 = "f32"
-PRECISIONS = (F32, "bf16", "f16")
 MOST_ERROR = 0.2
 """Of the largest element: whoever asks for fewer bits does not ask for another answer."""
 

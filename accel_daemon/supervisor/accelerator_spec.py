@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from accel_daemon.engines.reduced_precision import F32, PRECISIONS
+from accel_daemon.engines.precisions import F32, PRECISIONS
 from accel_protocol.accelerator_types import HOST_TYPE, TYPES
 from accel_protocol.errors import ConfigurationError
 

@@ -18,6 +18,7 @@ from accel_daemon.engines import (
     compiled_stand_in,
     compiled_trial,
     openvino_model,
+    precisions,
     reduced_precision,
 )
 from accel_daemon.engines.compiled_engine import CompilingEngine
@@ -398,7 +399,7 @@ def test_a_processor_without_16_bit_floats_computes_in_32(
 
 def test_nobody_gets_fewer_bits_unasked() -> None:
     """Nothing that makes them is there."""
-    engines = {p: CompilingEngine(ENGINE, precision=p) for p in reduced_precision.PRECISIONS}
+    engines = {p: CompilingEngine(ENGINE, precision=p) for p in precisions.PRECISIONS}
     makers = {p: [m for m in e._makers if isinstance(m, Reduced)] for p, e in engines.items()}
     assert makers == {"f32": [], "bf16": [Reduced("bf16")], "f16": [Reduced("f16")]}
 
