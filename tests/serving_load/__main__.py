@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=8, help="half by gRPC, half by REST")
     parser.add_argument("--deadline", type=float, default=10.0, help="of requests, in seconds")
     parser.add_argument("--pause", type=float, default=0.005, help="of a client, in seconds")
+    parser.add_argument("flags", nargs="*", help="of the server, behind --")
     given = parser.parse_args()
     logging.getLogger("client_runtime").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as text:
@@ -43,7 +44,7 @@ def _run(folder: Path, given: argparse.Namespace) -> int:
         numbered_model((made if number > 1 else served) / str(number), number, given.mebibytes)
     flags = (
         *("--model_name=m", f"--model_base_path={served}"),
-        f"--rest_api_timeout_in_ms={int(given.deadline * 1000)}",
+        *(f"--rest_api_timeout_in_ms={int(given.deadline * 1000)}", *given.flags),
     )
     try:
         with model_server(daemon.home, folder / "log", *flags) as server:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 def numbered_model(folder: Path, number: int, mebibytes: int = 1) -> Path:
-    """A SavedModel of this size: y = number · x, and the number itself."""
+    """A SavedModel of this size: y = number · x, and the number for each x."""
 
     class Model(tf.Module):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -18,7 +18,7 @@ def numbered_model(folder: Path, number: int, mebibytes: int = 1) -> Path:
         @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
         def serve(self, x: Any) -> dict[str, Any]:
             found = tf.gather(self.table, 0)
-            return {"y": found * x, "number": found}
+            return {"y": found * x, "number": tf.fill(tf.shape(x), found)}
 
     model = Model()
     tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
