@@ -7,7 +7,6 @@ from pathlib import Path
 from client_runtime.serving.events import Observer
 from client_runtime.serving.flags.settings import Settings
 from client_runtime.serving.inference.options import AnswerForm, InferenceOptions
-from client_runtime.serving.models.config_text import single_model
 from client_runtime.serving.models.labels import LabelRule
 from client_runtime.serving.models.ledger import LoadRules
 from client_runtime.serving.models.options import CatalogOptions
@@ -29,6 +28,13 @@ def model_config(settings: Settings) -> model_management_pb2.ModelServerConfig:
     if settings.model_config_file:
         return read_text_file(settings.model_config_file, model_management_pb2.ModelServerConfig)
     return single_model(settings.model_name, settings.model_base_path)
+
+
+def single_model(name: str, base_path: str) -> model_management_pb2.ModelServerConfig:
+    """The configuration that `--model_name` and `--model_base_path` stand for."""
+    config = model_management_pb2.ModelServerConfig()
+    config.model_config_list.config.add(name=name, base_path=base_path, model_platform="tensorflow")
+    return config
 
 
 def catalog_options(settings: Settings) -> CatalogOptions:

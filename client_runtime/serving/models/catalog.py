@@ -22,6 +22,7 @@ from client_runtime.serving.models.outcome import Finding, Settled
 from client_runtime.serving.models.rounds import Round, Rounds
 from client_runtime.serving.servable import Bounds, Loader, Servable
 from client_runtime.serving.statuses import ServingError, invalid
+from client_runtime.serving.text_files import TextFileError, read_text_file
 from client_runtime.serving_wire.inference_pb2 import ModelSpec
 from client_runtime.serving_wire.model_management_pb2 import (
     GetModelStatusResponse,
@@ -345,9 +346,10 @@ class ServableCatalog:
         if (file := self._options.config_file) is None:
             return
         try:
-            config = folders.read_config(file)
+            config = read_text_file(str(file), ModelServerConfig)
         except ServingError as error:
-            _log.error("Failed to read ModelServerConfig file: %s", error.message)
+            detail = f" ({error.detail})" if isinstance(error, TextFileError) else ""
+            _log.error("Failed to read ModelServerConfig file: %s%s", error.message, detail)
             return
         if config.WhichOneof("config") is None or config == self.config():
             return

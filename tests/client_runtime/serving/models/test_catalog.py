@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from accel_protocol.errors import Status
-from client_runtime.serving.models import config_text, folders
+from client_runtime.serving.models import folders
 from client_runtime.serving.models.catalog import ServableCatalog
 from client_runtime.serving.models.labels import LabelRule
 from client_runtime.serving.models.ledger import LoadRules
@@ -22,6 +22,7 @@ from client_runtime.serving_wire.model_management_pb2 import ModelConfig, ModelS
 from tests.client_runtime.serving.models.conftest import (
     Begin,
     MemoryLoader,
+    config_of,
     configured,
     in_time,
     served,
@@ -423,7 +424,7 @@ def test_a_reload_takes_lists_only(begin: Begin, text: str) -> None:
     """As the original says."""
     catalog = begin(configured())
     with pytest.raises(ServingError) as failure:
-        catalog.reload(config_text.parse(text), in_time())
+        catalog.reload(config_of(text), in_time())
     assert failure.value.message == (
         "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList "
         "is currently supported"
