@@ -14,6 +14,7 @@ from aiohttp import web
 from accel_protocol.errors import Status
 from client_runtime.discovery import visible_devices
 from client_runtime.serving import option_choices
+from client_runtime.serving.access.guard import Guard
 from client_runtime.serving.events import Configured, Observer, VersionChanged, all_of
 from client_runtime.serving.flags.settings import Settings
 from client_runtime.serving.inference.accelerator_loader import AcceleratorLoader
@@ -24,12 +25,11 @@ from client_runtime.serving.models.lifecycle import Event as VersionEvent
 from client_runtime.serving.models.lifecycle import State
 from client_runtime.serving.rest.application import application, runner
 from client_runtime.serving.rest.hooks import Hooks, Page
-from client_runtime.serving.server import Authorize, Served
+from client_runtime.serving.server import Served
 from client_runtime.serving.statuses import ServingError
 from client_runtime.serving.telemetry import access_log, profiler_service
 from client_runtime.serving.telemetry.access_log import AccessLog
 from client_runtime.serving.telemetry.metrics import CONTENT_TYPE, Metrics
-from client_runtime.serving.telemetry.observed import ObservedInference
 from client_runtime.serving.telemetry.profiler_service import ProfilerService
 from client_runtime.serving.telemetry.profiling import Profiling
 from client_runtime.serving.telemetry.request_log import RequestLog
@@ -69,9 +69,8 @@ class Assembly:
         )
         self._closing.callback(self.catalog.close, _UNLOAD_SECONDS)
         self._inference = InferenceService(self.catalog, options)
-        grpc_inference = ObservedInference(self._inference, observe, "GRPC")
         self.served = Served(
-            grpc_inference,
+            self._inference,
             self.catalog,
             self._rest,
             observe,
@@ -111,14 +110,13 @@ class Assembly:
             return {}
         return {profiler_service.SERVICE: ProfilerService(self._profiling).handler()}
 
-    def _rest(self, authorize: Authorize) -> Callable[[threading.Event], web.AppRunner]:
+    def _rest(self, guard: Guard) -> Callable[[threading.Event], web.AppRunner]:
         settings = self._settings
-        inference = ObservedInference(self._inference, self._observe, "REST")
 
         def make(draining: threading.Event) -> web.AppRunner:
-            hooks = Hooks(pages=self._pages(), authorize=authorize, draining=draining)
+            hooks = Hooks(self._pages(), guard, self._observe, draining)
             options = option_choices.rest_options(settings)
-            app = application(inference, self.catalog, options, hooks)
+            app = application(self._inference, self.catalog, options, hooks)
             return runner(app, max(0.0, settings.drain_seconds))
 
         return make
@@ -132,12 +130,21 @@ class Assembly:
 
 def version_changed(event: VersionEvent) -> VersionChanged:
     """What the catalog tells of a version, as all observers know it."""
-    error = event.error
+    error, is_available = event.error, event.state is State.AVAILABLE
+    has_failed = error is not None and event.state in (State.LOADING, State.END)
     return VersionChanged(
         event.id,
         event.state.name,
         str(event.folder),
         "" if error is None else error.message,
         None if error is None else error.status,
-        event.seconds if event.state is State.AVAILABLE or error is not None else None,
+        event.seconds if is_available or has_failed else None,
+        _weight_bytes(event.folder) if is_available else 0,
     )
+
+
+def _weight_bytes(folder: Path) -> int:
+    files = (folder / "variables").glob("*")
+    with contextlib.suppress(OSError):  # it may be gone by now
+        return sum(file.stat().st_size for file in files)
+    return 0

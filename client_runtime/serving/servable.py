@@ -23,7 +23,8 @@ class Caller:
     Attributes:
         request_id: finds the request in logs; "" where the door gave none.
         door: "GRPC" or "REST"; "" for the server itself, as in a warm-up.
-        api: "Predict", "Classify", "Regress", "MultiInference", …; small letters through REST.
+        api: the method of the gRPC API, for instance "Predict" or "GetModelStatus"; through REST
+            "predict", "classify", "regress", "status", "metadata" or "list"; "" for no known one.
         peer: address of the client.
         bytes_in: of the request on the wire; None where the door cannot tell.
     """

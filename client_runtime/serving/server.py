@@ -6,14 +6,14 @@ import logging
 import os
 import ssl
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import grpc
 
-from client_runtime.serving.access.asked_models import models_of_path
 from client_runtime.serving.access.guard import Guard
 from client_runtime.serving.access.key_file import KeyFile
+from client_runtime.serving.access.room import Room
 from client_runtime.serving.doors.channel_arguments import Arguments, parse_channel_arguments
 from client_runtime.serving.doors.grpc_server import GrpcServer
 from client_runtime.serving.doors.health import Health
@@ -28,10 +28,7 @@ _log = logging.getLogger(__name__)
 # Threads wait for the accelerator, and requests that wait together become one batch.
 _FEWEST_THREADS = 64
 _THREADS_PER_CPU = 4
-
-
-# Called with a request's headers and raw path; raises a ServingError to refuse it.
-Authorize = Callable[[Mapping[str, str], str], None]
+_SPARE_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -40,15 +37,15 @@ class Served:
 
     Attributes:
         inference, catalog: answer requests.
-        rest: makes the REST API of what decides who is let in; asked once.
-        observe: told of refusals.
+        rest: makes the REST API, which the guard stands in front of; asked once.
+        observe: told of requests.
         counter: a counter of the metrics.
         handlers: of further gRPC services, by the service's name.
     """
 
     inference: Inference
     catalog: Catalog
-    rest: Callable[[Authorize], Application]
+    rest: Callable[[Guard], Application]
     observe: Observer = nobody
     counter: Counter = lambda _: 0
     handlers: dict[str, grpc.GenericRpcHandler] = field(default_factory=dict)
@@ -84,6 +81,7 @@ class Server:
         self._settings, self._access, self._served = settings, access, served
         self._lock = threading.Lock()
         self._has_ended = False
+        self._room = Room(max(0, settings.max_requests_in_flight))
         self._grpc: GrpcServer | None = None
         self._rest: RestServer | None = None
 
@@ -142,17 +140,23 @@ class Server:
 
     def _make_grpc(self) -> GrpcServer:
         served, settings = self._served, self._settings
-        guard = Guard("GRPC", self._access.keys, served.observe)
-        handlers = services(served.inference, served.catalog, guard, served.counter)
+        guard = Guard("GRPC", self._access.keys, served.observe, self._room)
+        handlers = services(served.inference, served.catalog, guard, served.counter, served.observe)
         is_checked = settings.enable_grpc_healthcheck_service
         return GrpcServer(
             [*handlers, *served.handlers.values()],
             [*SERVICES, *served.handlers],
             guard,
-            threads(settings.grpc_max_threads),
+            self._grpc_threads(),
             self._access.arguments,
             Health(served.catalog) if is_checked else None,
         )
+
+    def _grpc_threads(self) -> int:
+        wanted = threads(self._settings.grpc_max_threads)
+        places = self._room.places
+        # More than there are places, so that requests without one are refused and do not wait.
+        return max(wanted, places + _SPARE_THREADS) if places else wanted
 
     def _make_rest(self) -> RestServer | None:
         settings = self._settings
@@ -164,12 +168,8 @@ class Server:
                 "port for HTTP/REST API. Skipped exporting HTTP/REST API."
             )
             return None
-        guard = Guard("REST", self._access.keys, self._served.observe)
-
-        def authorize(headers: Mapping[str, str], path: str) -> None:
-            guard.admit(headers.get, models_of_path(path))
-
-        application = self._served.rest(authorize)
+        guard = Guard("REST", self._access.keys, self._served.observe, self._room)
+        application = self._served.rest(guard)
         return RestServer(application, settings.rest_api_port, self._access.rest_tls)
 
 

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import contextlib
+from collections.abc import Callable, Collection, Iterator
 
 from client_runtime.serving.access.api_keys import check_models, identify, presented
 from client_runtime.serving.access.asked_models import ANY_MODEL
 from client_runtime.serving.access.key_file import KeyFile
+from client_runtime.serving.access.room import Room
 from client_runtime.serving.events import Observer, RequestRefused, nobody
 from client_runtime.serving.statuses import ServingError
 
 
 class Guard:
-    """Stands in both doors. Thread-safe.
+    """Stands in each door. Thread-safe.
 
     Args:
         door: "GRPC" or "REST", for the observer.
         keys: None: everyone may do everything.
         observe: told of refusals.
+        room: of both doors; by default there is room for everyone.
     """
 
-    def __init__(self, door: str, keys: KeyFile | None = None, observe: Observer = nobody) -> None:
+    def __init__(
+        self,
+        door: str,
+        keys: KeyFile | None = None,
+        observe: Observer = nobody,
+        room: Room | None = None,
+    ) -> None:
         self._door, self._keys, self._observe = door, keys, observe
+        self._room = room or Room()
 
     def admit(
         self, header: Callable[[str], str | None], models: Collection[str] | None = ANY_MODEL
@@ -45,3 +55,18 @@ class Guard:
         except ServingError as refusal:
             self._observe(RequestRefused(self._door, name, refusal.status))
             raise
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """A place for a request, until the end of the `with`.
+
+        Raises:
+            ServingError: there is none (RESOURCE_EXHAUSTED).
+        """
+        with contextlib.ExitStack() as taken:
+            try:
+                taken.enter_context(self._room.place())
+            except ServingError as refusal:
+                self._observe(RequestRefused(self._door, "", refusal.status))
+                raise
+            yield

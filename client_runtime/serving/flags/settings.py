@@ -153,6 +153,12 @@ class Settings:
     drain_seconds: float = flag(
         30.0, "How long requests may still take when the server is told to end.", ours=True
     )
+    max_requests_in_flight: int = flag(
+        0,
+        "Inference requests that are answered at once, by both APIs; more are refused. 0 for any "
+        "number.",
+        ours=True,
+    )
     serve_ready_models: bool = flag(
         False, "Open the ports at once and serve those models that are ready.", ours=True
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
@@ -40,12 +41,18 @@ class Reply:
     Attributes:
         body: as the content type says.
         content_type: JSON or protobuf.
-        version: of the model that answered; None where none did.
+        asked, answered: the messages that were passed to the inference and came back, if any.
     """
 
     body: bytes
     content_type: str = JSON
-    version: int | None = None
+    asked: Any = None
+    answered: Any = None
+
+    @property
+    def version(self) -> int | None:
+        """Of the model that answered; None where none did."""
+        return None if self.answered is None else self.answered.model_spec.version.value
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,7 @@ class Handling:
             arrays = {name: to_array(proto) for name, proto in response.outputs.items()}
         except TensorProtoError as error:
             raise invalid(str(error)) from None
-        return Reply(write(arrays), version=response.model_spec.version.value)
+        return Reply(write(arrays), JSON, request, response)
 
     def _predict_protobuf(self, spec: ModelSpec, body: bytes, bounds: Bounds) -> Reply:
         request = PredictRequest()
@@ -119,22 +126,21 @@ class Handling:
         spec.signature_name = request.model_spec.signature_name
         request.model_spec.CopyFrom(spec)
         response = self.inference.predict(request, bounds)
-        version = response.model_spec.version.value
-        return Reply(response.SerializeToString(), PROTOBUF, version)
+        return Reply(response.SerializeToString(), PROTOBUF, request, response)
 
     def _classify(self, spec: ModelSpec, body: bytes, bounds: Bounds) -> Reply:
         request = ClassificationRequest(model_spec=spec)
         _read_examples(request, body)
         response = self.inference.classify(request, bounds)
         text = message_writing.classification(response.result)
-        return Reply(text, version=response.model_spec.version.value)
+        return Reply(text, JSON, request, response)
 
     def _regress(self, spec: ModelSpec, body: bytes, bounds: Bounds) -> Reply:
         request = RegressionRequest(model_spec=spec)
         _read_examples(request, body)
         response = self.inference.regress(request, bounds)
         text = message_writing.regression(response.result)
-        return Reply(text, version=response.model_spec.version.value)
+        return Reply(text, JSON, request, response)
 
     def _status(self, target: Target) -> Reply:
         # A label is taken no notice of, as TensorFlow Serving takes none.
@@ -145,8 +151,7 @@ class Handling:
             model_spec=spec, metadata_field=[message_writing.SIGNATURE_FIELD]
         )
         response = self.inference.metadata(request)
-        version = response.model_spec.version.value
-        return Reply(message_writing.metadata(response), version=version)
+        return Reply(message_writing.metadata(response), JSON, request, response)
 
 
 def _read_examples(request: ClassificationRequest | RegressionRequest, body: bytes) -> None:

@@ -64,7 +64,7 @@ class AccessLog:
 
 def ended(event: RequestEnded) -> dict[str, Any]:
     """The members of a line about a request; what is not known is left out."""
-    caller, response = event.caller, event.response
+    caller = event.caller
     members = {
         "request_id": caller.request_id,
         "door": caller.door,
@@ -76,9 +76,7 @@ def ended(event: RequestEnded) -> dict[str, Any]:
         "status": status_name(event.status),
         "ms": round(event.seconds * 1000, 3),
         "bytes_in": caller.bytes_in,
-        "bytes_out": response.ByteSize()
-        if response is not None and caller.door == "GRPC"
-        else None,
+        "bytes_out": event.bytes_out,
     }
     return {name: value for name, value in members.items() if value not in ("", None)}
 

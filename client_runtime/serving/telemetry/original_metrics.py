@@ -143,7 +143,9 @@ class OriginalMetrics:
         self._session_runs = self._counter(f"{_CORE}direct_session_runs", "Runs of sessions.")
 
     def request_ended(self, event: RequestEnded) -> None:
-        """Count a request of one of the inference APIs."""
+        """Count a request of one of the inference APIs, or of none that there is."""
+        if not event.caller.api:  # REST paths that mean nothing count there, under no name
+            self._requests.add("", status_name(event.status))
         api = _APIS.get(event.caller.api.lower())
         if api is None:
             return

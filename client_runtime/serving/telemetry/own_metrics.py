@@ -97,9 +97,7 @@ class OwnMetrics:
         self._load_seconds = self._gauge(
             "load_seconds", "Time that the version's last load took, with warm-up.", *_VERSION
         )
-        self._memory = self._gauge(
-            "memory_bytes", "Memory that a version holds on the accelerator.", *_VERSION
-        )
+        self._weights = self._gauge("weight_bytes", "Bytes of a version's variables.", *_VERSION)
 
     def request_began(self, event: RequestBegan) -> None:
         """Count a request as in flight."""
@@ -159,7 +157,7 @@ class OwnMetrics:
         if event.state != "END" or event.error:
             self._state.set(model, version, event.state, value=1)
         if event.state == "AVAILABLE":
-            self._memory.set(model, version, value=event.memory_bytes)
+            self._weights.set(model, version, value=event.weight_bytes)
             if event.load_seconds is not None:
                 self._load_seconds.set(model, version, value=event.load_seconds)
 

@@ -14,8 +14,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from accel_protocol.errors import Status
 from client_runtime.serving.access.guard import Guard
 from client_runtime.serving.doors.grpc_server import GrpcServer
+from client_runtime.serving.events import RequestBegan, RequestEnded, RequestRefused
 from client_runtime.serving.statuses import ServingError
 from client_runtime.serving_wire import inference_pb2, model_management_pb2
 from tests.client_runtime.serving.doors.conftest import Door, Opens
@@ -123,6 +125,73 @@ def test_what_nobody_expected_is_not_told(door: Opens, caplog: pytest.LogCapture
     assert "secret" not in error.details()
     assert "r-1" in caplog.text
     assert "a secret of the server" in caplog.text
+
+
+def test_a_request_is_told_when_it_begins_and_ends(door: Opens) -> None:
+    """Once each, by the same caller, with the bytes of both messages."""
+    one = door()
+    one.predict("m", metadata=[("x-request-id", "mine")])
+
+    began, ended = one.told
+    assert isinstance(began, RequestBegan)
+    assert isinstance(ended, RequestEnded)
+    assert began.caller is ended.caller is one.models.asked[0].caller
+    assert (ended.caller.api, ended.model, ended.status) == ("Predict", "m", None)
+    assert (ended.caller.bytes_in, ended.bytes_out) == (18, ended.response.ByteSize())
+
+
+@pytest.mark.parametrize(
+    ("model", "status"), [("refuses", "FAILED_PRECONDITION"), ("breaks", "INTERNAL")]
+)
+def test_a_request_that_fails_is_told(door: Opens, model: str, status: str) -> None:
+    """With the status that its client gets."""
+    one = door()
+    refusal(one, model)
+
+    ended = one.told[-1]
+    assert isinstance(ended, RequestEnded)
+    assert ended.status is not None
+    assert (ended.model, ended.status.name, ended.response) == (model, status, None)
+
+
+def test_questions_about_models_are_told_too(door: Opens) -> None:
+    """By their own names."""
+    one = door()
+    request = model_management_pb2.GetModelStatusRequest(model_spec={"name": "m"})
+    one.call("ModelService", "GetModelStatus", request)
+
+    ended = one.told[-1]
+    assert isinstance(ended, RequestEnded)
+    assert (ended.caller.api, ended.model) == ("GetModelStatus", "m")
+
+
+def test_what_is_no_message_is_refused(door: Opens) -> None:
+    """As the client's mistake."""
+    one = door()
+    with grpc.insecure_channel(one.socket) as channel:
+        stub = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+        with pytest.raises(grpc.RpcError) as raised:
+            stub(b"\xff", timeout=patience(30))
+
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert one.told == [RequestRefused("GRPC", "", Status.INVALID_ARGUMENT)]
+
+
+def test_requests_without_a_place_are_refused(door: Opens) -> None:
+    """Those that run models; the others need none, and a place that was left is free again."""
+    one = door(places=1)
+    asking = threading.Thread(target=one.predict, args=("blocks",))
+    asking.start()
+    assert one.models.entered.wait(patience(30))
+
+    assert refusal(one, "m").code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert one.told[-1] == RequestRefused("GRPC", "", Status.RESOURCE_EXHAUSTED)
+    request = model_management_pb2.GetModelStatusRequest(model_spec={"name": "m"})
+    assert one.call("ModelService", "GetModelStatus", request).model_version_status
+
+    one.models.let_go.set()
+    asking.join(patience(30))
+    assert one.predict("m") == 2.0
 
 
 def test_a_client_that_leaves_cancels_its_request(door: Opens) -> None:
@@ -275,7 +344,7 @@ def test_others_are_refused(
 
     assert refusal(one, model, metadata=metadata).code() is code
     assert one.models.asked == []
-    assert len(one.told) == 1
+    assert [type(event) for event in one.told] == [RequestRefused]
 
 
 def test_reflection_needs_a_key(door: Opens, keys: str) -> None:
