@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import grpc
 from aiohttp import web
 
 from accel_protocol.errors import Status
@@ -33,6 +32,7 @@ from client_runtime.serving.telemetry.metrics import CONTENT_TYPE, Metrics
 from client_runtime.serving.telemetry.profiler_service import ProfilerService
 from client_runtime.serving.telemetry.profiling import Profiling
 from client_runtime.serving.telemetry.request_log import RequestLog
+from client_runtime.serving.telemetry.request_log_settings import settings_of
 
 _STANDARD_ERROR = "-"
 # Requests have ended, or were cancelled, when models are unloaded.
@@ -51,6 +51,7 @@ class Assembly:
         self._settings = settings
         self._metrics_path = option_choices.metrics_path_of(settings)
         self._metrics, self._profiling = Metrics(), Profiling()
+        profiler = ProfilerService(self._profiling)
         self._closing = contextlib.ExitStack()
         self._observe = observe = self._observers()
         options = option_choices.inference_options(settings, observe)
@@ -66,6 +67,7 @@ class Assembly:
             option_choices.catalog_options(settings),
             lambda event: observe(version_changed(event)),
             lambda config: observe(Configured(config)),
+            lambda model: settings_of(model, self._log_folder()),
         )
         self._closing.callback(self.catalog.close, _UNLOAD_SECONDS)
         self._inference = InferenceService(self.catalog, options)
@@ -75,7 +77,8 @@ class Assembly:
             self._rest,
             observe,
             self._metrics.counter,
-            self._handlers(),
+            {profiler_service.SERVICE: profiler.handler()} if settings.enable_profiler else {},
+            profiler.close,
         )
 
     def load(self) -> None:
@@ -94,8 +97,7 @@ class Assembly:
     def _observers(self) -> Observer:
         """Everyone who is told what happens."""
         told: list[Observer] = [self._metrics.observe, self._profiling.observe]
-        folder = self._settings.request_log_folder
-        requests = RequestLog(self._metrics.observe, folder=Path(folder) if folder else None)
+        requests = RequestLog(self._metrics.observe, folder=self._log_folder())
         self._closing.callback(requests.close)
         told.append(requests.observe)
         if where := self._settings.access_log:
@@ -105,10 +107,9 @@ class Assembly:
             told.append(log.observe)
         return all_of(*told)
 
-    def _handlers(self) -> dict[str, grpc.GenericRpcHandler]:
-        if not self._settings.enable_profiler:
-            return {}
-        return {profiler_service.SERVICE: ProfilerService(self._profiling).handler()}
+    def _log_folder(self) -> Path | None:
+        folder = self._settings.request_log_folder
+        return Path(folder) if folder else None
 
     def _rest(self, guard: Guard) -> Callable[[threading.Event], web.AppRunner]:
         settings = self._settings

@@ -6,7 +6,7 @@ import logging
 import os
 import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import grpc
@@ -41,6 +41,7 @@ class Served:
         observe: told of requests.
         counter: a counter of the metrics.
         handlers: of further gRPC services, by the service's name.
+        end_sessions: ends calls of these that would go on for long, at the start of a drain.
     """
 
     inference: Inference
@@ -48,7 +49,8 @@ class Served:
     rest: Callable[[Guard], Application]
     observe: Observer = nobody
     counter: Counter = lambda _: 0
-    handlers: dict[str, grpc.GenericRpcHandler] = field(default_factory=dict)
+    handlers: Mapping[str, grpc.GenericRpcHandler] = field(default_factory=dict)
+    end_sessions: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ class Server:
         draining = [threading.Thread(target=one) for one in self._drains(seconds)]
         for one in draining:
             one.start()
+        self._served.end_sessions()
         for one in draining:
             one.join()
 

@@ -43,7 +43,8 @@ class ServableCatalog:
 
     `observe` is called with one event after the other, in their order, never by two threads at
     once, and without a lock that the catalog's own methods take. `configured` is called with every
-    configuration that was accepted.
+    configuration that was accepted; `check` before that with each of its models, and raises a
+    ServingError to refuse it.
     """
 
     def __init__(
@@ -53,8 +54,9 @@ class ServableCatalog:
         options: CatalogOptions | None = None,
         observe: Callable[[Event], None] | None = None,
         configured: Callable[[ModelServerConfig], None] | None = None,
+        check: Callable[[ModelConfig], object] | None = None,
     ) -> None:
-        self._configured = configured
+        self._configured, self._check = configured, check
         self._first_config = config
         self._options = options = options or CatalogOptions()
         self._crew = Crew(loader, options, self._load_ended, self._close_ended)
@@ -277,6 +279,9 @@ class ServableCatalog:
     def _replace_config(self, config: ModelServerConfig, now: float) -> list[ModelConfig]:
         config_rules.check(config, self._config)
         models = {model.name: model for model in config.model_config_list.config}
+        if self._check is not None:
+            for model in models.values():
+                self._check(model)
         self._labels = self._labels.assigned(
             models.values(), self._is_available, self._options.label_rule
         )

@@ -253,6 +253,26 @@ def test_watchers_of_health_hear_of_changes_and_do_not_delay_the_end(door: Opens
         assert [answer.status for answer in watch] == [NOT_SERVING]
 
 
+def test_reflection_does_not_delay_the_end(door: Opens) -> None:
+    """A client may hold its stream open for as long as it likes."""
+    one = door()
+    with grpc.insecure_channel(one.socket) as channel:
+        asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+        never = threading.Event()
+
+        def requests() -> Any:
+            yield next(asked)
+            never.wait(patience(60))
+
+        stream = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(requests())
+        assert next(stream).list_services_response.service
+        draining = threading.Thread(target=one.server.drain, args=(patience(60),))
+        draining.start()
+        draining.join(patience(30))
+        assert not draining.is_alive()
+        never.set()
+
+
 def test_a_drain_waits_for_requests_and_takes_no_more(door: Opens) -> None:
     """What was accepted is answered."""
     one = door()

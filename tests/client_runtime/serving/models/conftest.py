@@ -142,9 +142,10 @@ def begin(loader: MemoryLoader) -> Iterator[Begin]:
         config: ModelServerConfig, rules: LoadRules | None = None, **options: Any
     ) -> ServableCatalog:
         observe, told = options.pop("observe", None), options.pop("configured", None)
+        check = options.pop("check", None)
         rules = rules or LoadRules(retries=1, retry_interval=0.0)
         chosen = CatalogOptions(**{"poll_seconds": 0.02, "rules": rules, **options})
-        catalogs.append(ServableCatalog(config, loader, chosen, observe, told))
+        catalogs.append(ServableCatalog(config, loader, chosen, observe, told, check))
         catalogs[-1].start()
         return catalogs[-1]
 

@@ -17,7 +17,7 @@ from client_runtime.serving.models.labels import LabelRule
 from client_runtime.serving.models.ledger import LoadRules
 from client_runtime.serving.models.lifecycle import Event, State
 from client_runtime.serving.servable import Bounds, ServableId
-from client_runtime.serving.statuses import ServingError
+from client_runtime.serving.statuses import ServingError, invalid
 from client_runtime.serving_wire.model_management_pb2 import ModelConfig, ModelServerConfig
 from tests.client_runtime.serving.models.conftest import (
     Begin,
@@ -417,6 +417,20 @@ def test_one_model_can_be_put_and_removed(begin: Begin, tmp_path: Path) -> None:
     with pytest.raises(ServingError, match="to have an absolute path"):
         catalog.put_model(model, in_time())
     assert catalog.names() == ["kept"]
+
+
+def test_a_configuration_may_be_refused_by_others(begin: Begin, tmp_path: Path) -> None:
+    """Then nothing of it is served."""
+
+    def check(model: ModelConfig) -> None:
+        if model.name == "worse":
+            raise invalid("not this one")
+
+    catalog = begin(configured(_model(tmp_path, "m", 1)), check=check)
+    both = configured(_model(tmp_path, "new", 1), _model(tmp_path, "worse", 1))
+    with pytest.raises(ServingError, match="not this one"):
+        catalog.reload(both, in_time())
+    assert catalog.names() == ["m"]
 
 
 @pytest.mark.parametrize("text", ["", "custom_model_config {}"])
