@@ -97,7 +97,11 @@ class Assembly:
     def _observers(self) -> Observer:
         """Everyone who is told what happens."""
         told: list[Observer] = [self._metrics.observe, self._profiling.observe]
-        requests = RequestLog(self._metrics.observe, folder=self._log_folder())
+        requests = RequestLog(
+            self._metrics.observe,
+            folder=self._log_folder(),
+            max_files=self._settings.max_request_log_files,
+        )
         self._closing.callback(requests.close)
         told.append(requests.observe)
         if where := self._settings.access_log:
@@ -115,7 +119,8 @@ class Assembly:
         settings = self._settings
 
         def make(draining: threading.Event) -> web.AppRunner:
-            hooks = Hooks(self._pages(), guard, self._observe, draining)
+            editor = self.catalog if settings.rest_model_management else None
+            hooks = Hooks(self._pages(), guard, self._observe, draining, editor)
             options = option_choices.rest_options(settings)
             app = application(self._inference, self.catalog, options, hooks)
             return runner(app, max(0.0, settings.drain_seconds))

@@ -111,7 +111,7 @@ class ServableCatalog:
             return sorted(self._models)
 
     def labels(self, name: str) -> Mapping[str, int]:
-        """What the labels of a model mean now."""
+        """See Catalog."""
         with self._changed:
             return dict(self._labels.given.get(name, {}))
 
@@ -140,7 +140,7 @@ class ServableCatalog:
         self._bring_up(self._accept(config), bounds)
 
     def put_model(self, model: ModelConfig, bounds: Bounds) -> None:
-        """Serve this model too, or as this says from now on; otherwise as `reload`."""
+        """See Editor."""
 
         def put(config: ModelServerConfig) -> None:
             _remove(config, model.name)
@@ -149,11 +149,7 @@ class ServableCatalog:
         self._edit(put, bounds)
 
     def remove_model(self, name: str, bounds: Bounds) -> None:
-        """Serve this model no more; it is unloaded when nobody uses it any more.
-
-        Raises:
-            ServingError: it is none that is served (NOT_FOUND).
-        """
+        """See Editor. It is unloaded when nobody uses it any more."""
 
         def remove(config: ModelServerConfig) -> None:
             if not _remove(config, name):

@@ -100,7 +100,7 @@ class _Shell:
     def __init__(
         self, inference: Inference, catalog: Catalog, options: RestOptions, hooks: Hooks
     ) -> None:
-        self._handling = Handling(inference, catalog)
+        self._handling = Handling(inference, catalog, hooks.editor)
         self._catalog, self._options, self._hooks = catalog, options, hooks
         self._threads = ThreadPoolExecutor(options.threads, thread_name_prefix="rest")
         self._held = bodies.HeldBytes(options.max_held_bytes)
@@ -183,7 +183,9 @@ class _Shell:
 
     async def _model(self, exchange: _Exchange) -> web.Response:
         request = exchange.request
-        target = paths.parse(request.method, request.raw_path)
+        target = paths.parse(
+            request.method, request.raw_path, may_change=self._hooks.editor is not None
+        )
         exchange.target, exchange.api = target, target.method.value
         with self._held.share() as take:
             body = await self._body(exchange, take)

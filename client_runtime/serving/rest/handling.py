@@ -15,8 +15,9 @@ from client_runtime.serving.rest import (
     predict_writing,
 )
 from client_runtime.serving.rest.json_reading import read_object, refuse_overflow
+from client_runtime.serving.rest.model_reading import read_model
 from client_runtime.serving.rest.paths import Method, Target
-from client_runtime.serving.servable import Bounds, Catalog, Inference
+from client_runtime.serving.servable import Bounds, Catalog, Editor, Inference
 from client_runtime.serving.statuses import ServingError, invalid
 from client_runtime.serving_wire.inference_pb2 import (
     ClassificationRequest,
@@ -57,10 +58,11 @@ class Reply:
 
 @dataclass(frozen=True)
 class Handling:
-    """Answers requests with what is loaded. Thread-safe."""
+    """Answers requests with what is loaded; changes that where there is an editor. Thread-safe."""
 
     inference: Inference
     catalog: Catalog
+    editor: Editor | None = None
 
     def reply(self, target: Target, body: bytes, content_type: str, bounds: Bounds) -> Reply:
         """The answer to a request.
@@ -74,6 +76,8 @@ class Handling:
         Raises:
             ServingError: it is wrong, or fails.
         """
+        if self.editor is not None and target.method in (Method.PUT, Method.REMOVE):
+            return self._change(self.editor, target, body, bounds)
         if target.method is Method.PREDICT and content_type == PROTOBUF:
             return self._predict_protobuf(target.spec(), body, bounds)
         answers: dict[Method, Callable[[], Reply]] = {
@@ -88,7 +92,8 @@ class Handling:
     def listing(self) -> Reply:
         """All models, with their versions' states."""
         states = {name: self._states(name) for name in self.catalog.names()}
-        return Reply(message_writing.listing(states))
+        labels = {name: self.catalog.labels(name) for name in states}
+        return Reply(message_writing.listing(states, labels))
 
     def _states(self, name: str) -> GetModelStatusResponse:
         try:
@@ -145,6 +150,13 @@ class Handling:
     def _status(self, target: Target) -> Reply:
         # A label is taken no notice of, as TensorFlow Serving takes none.
         return Reply(message_writing.status(self.catalog.status(target.name, target.version)))
+
+    def _change(self, editor: Editor, target: Target, body: bytes, bounds: Bounds) -> Reply:
+        if target.method is Method.REMOVE:
+            editor.remove_model(target.name, bounds)
+            return Reply(b"{}\n")
+        editor.put_model(read_model(target.name, body), bounds)
+        return Reply(message_writing.status(self._states(target.name)))
 
     def _metadata(self, spec: ModelSpec) -> Reply:
         request = GetModelMetadataRequest(

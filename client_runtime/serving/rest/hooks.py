@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from client_runtime.serving.access.guard import Guard
 from client_runtime.serving.events import Observer, nobody
+from client_runtime.serving.servable import Editor
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,11 @@ class Hooks:
         guard: lets requests in, but those about health.
         observe: told of requests for what is below /v1/.
         draining: set when the server is about to end: not ready, and no connection is kept.
+        editor: adds and removes models; None: nobody does by this API.
     """
 
     pages: Mapping[str, Callable[[], Page]] = field(default_factory=dict)
     guard: Guard = field(default_factory=lambda: Guard("REST"))
     observe: Observer = nobody
     draining: threading.Event = field(default_factory=threading.Event)
+    editor: Editor | None = None

@@ -54,10 +54,12 @@ class RequestLog:
         max_waiting: int = MOST_WAITING,
         max_waiting_bytes: int = MOST_WAITING_BYTES,
         max_file_bytes: int = MOST_FILE_BYTES,
+        max_files: int = 0,
         seed: int | None = None,
     ) -> None:
         """Log to files in `folder`, or anywhere; `observer` is told what became of each record."""
-        self._observer, self._folder, self._max_file_bytes = observer, folder, max_file_bytes
+        self._observer, self._folder = observer, folder
+        self._max_file_bytes, self._max_files = max_file_bytes, max_files
         self._random = random.Random(seed)  # noqa: S311 - chooses samples, nothing secret
         self._settings: Mapping[str, LogSettings] = {}
         self._files: dict[Path, LogFiles] = {}
@@ -107,7 +109,8 @@ class RequestLog:
     def _write(self, taken: list[tuple[RequestEnded, LogSettings, int]]) -> None:
         for event, settings, timestamp in taken:
             files = self._files.setdefault(
-                settings.prefix, LogFiles(settings.prefix, self._max_file_bytes)
+                settings.prefix,
+                LogFiles(settings.prefix, self._max_file_bytes, self._max_files),
             )
             record = prediction_log(event, settings, timestamp).SerializeToString()
             self._observer(RequestLogged(event.model, self._append(files, settings.prefix, record)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +51,10 @@ class Models:
     def names(self) -> Sequence[str]:
         """See the Protocol."""
         return sorted({"m", "late", *self.available})
+
+    def labels(self, name: str) -> Mapping[str, int]:
+        """See the Protocol."""
+        return {}
 
     def status(self, name: str, version: int | None) -> Any:
         """See the Protocol."""

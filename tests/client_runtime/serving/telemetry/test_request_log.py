@@ -222,6 +222,25 @@ def test_a_full_disk_leaves_no_part_of_a_record(
     assert found == [[b"first"], [b"third"]]
 
 
+def test_old_files_are_removed(tmp_path: Path) -> None:
+    """The newest are kept, by time, process and number; files of other logs are left alone."""
+    old = [f"half-20250101T000000Z-9-{number}.tfrecord" for number in (2, 10)]
+    others = ["half-life-20250101T000000Z-9-1.tfrecord", "half-notes.tfrecord"]
+    for name in [*old, *others]:
+        (tmp_path / name).touch()
+    files = LogFiles(tmp_path / "half", 10, max_files=2)
+    files.append(b"first")
+    assert not (tmp_path / old[0]).exists()
+    assert (tmp_path / old[1]).exists()
+    files.append(b"second")
+    files.append(b"third")
+    files.close()
+    kept = {path.name for path in tmp_path.iterdir()} - set(others)
+    assert len(kept) == 2
+    assert {name.rpartition("-")[2] for name in kept} == {"1.tfrecord", "2.tfrecord"}
+    assert all((tmp_path / name).exists() for name in others)
+
+
 def test_a_new_configuration_ends_a_log(tmp_path: Path) -> None:
     """Its model is not logged any more."""
     log = RequestLog()
