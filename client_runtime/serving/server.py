@@ -19,7 +19,7 @@ from client_runtime.serving.doors.grpc_server import GrpcServer
 from client_runtime.serving.doors.health import Health
 from client_runtime.serving.doors.rest_server import Application, RestServer
 from client_runtime.serving.doors.services import SERVICES, Counter, services
-from client_runtime.serving.doors.tls import Tls, grpc_tls, rest_tls
+from client_runtime.serving.doors.tls import TlsFiles, grpc_tls, rest_tls
 from client_runtime.serving.events import Observer, nobody
 from client_runtime.serving.flags.settings import Settings
 from client_runtime.serving.servable import Catalog, Inference
@@ -61,7 +61,7 @@ class Access:
         ServingError: a file cannot be used.
     """
 
-    tls: Tls | None
+    tls: TlsFiles | None
     rest_tls: ssl.SSLContext | None
     keys: KeyFile | None
     arguments: Arguments
