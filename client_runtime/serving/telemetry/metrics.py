@@ -44,7 +44,7 @@ class Metrics:
         self._unknown: set[str] = set()
         self._original = OriginalMetrics(self._model_label)
         self._own = OwnMetrics(self._model_label)
-        self._families = [*self._original.families, *self._own.families]
+        self._families = [*self._original.families.made, *self._own.families.made]
         self._counters = {
             one.description.name: one for one in self._families if isinstance(one, Scalar)
         }
