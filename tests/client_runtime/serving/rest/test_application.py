@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.client
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -199,6 +200,18 @@ def test_listing(server: Server) -> None:
     with serve(RestOptions(list_models=False)) as strict:
         answer = strict.ask("GET", "/v1/models")
     assert (answer.status, answer.error) == (400, "Missing model name in request.")
+
+
+def test_npy(server: Server) -> None:
+    """An array of NumPy's is answered with one."""
+    sent = io.BytesIO()
+    np.save(sent, np.float32([[2, 4]]))
+    headers = {"Content-Type": "application/x-npy"}
+    answer = server.ask("POST", PREDICT, sent.getvalue(), headers)
+    assert answer.headers["Content-Type"] == "application/x-npy"
+    assert answer.headers["X-Model-Version"] == "3"
+    np.testing.assert_array_equal(np.load(io.BytesIO(answer.body)), np.float32([[3, 4]]))
+    assert server.ask("POST", PREDICT, b"[2, 4]", headers).error.startswith("The body is no .npy")
 
 
 class Edits:
