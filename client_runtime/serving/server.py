@@ -150,16 +150,10 @@ class Server:
             [*handlers, *served.handlers.values()],
             [*SERVICES, *served.handlers],
             guard,
-            self._grpc_threads(),
+            grpc_threads(settings.grpc_max_threads, self._room.places),
             self._access.arguments,
             Health(served.catalog) if is_checked else None,
         )
-
-    def _grpc_threads(self) -> int:
-        wanted = threads(self._settings.grpc_max_threads)
-        places = self._room.places
-        # More than there are places, so that requests without one are refused and do not wait.
-        return max(wanted, places + _SPARE_THREADS) if places else wanted
 
     def _make_rest(self) -> RestServer | None:
         settings = self._settings
@@ -179,3 +173,8 @@ class Server:
 def threads(wanted: int) -> int:
     """As many threads as a flag says; where it says none, enough to fill batches."""
     return wanted if wanted > 0 else max(_FEWEST_THREADS, _THREADS_PER_CPU * (os.cpu_count() or 1))
+
+
+def grpc_threads(wanted: int, places: int) -> int:
+    """As many as a flag says, but more than there are places: who has none is refused at once."""
+    return max(threads(wanted), places + _SPARE_THREADS) if places else threads(wanted)
