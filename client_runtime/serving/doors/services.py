@@ -59,12 +59,13 @@ def _prediction(inference: Inference) -> list[Method]:
             pb.GetModelMetadataRequest,
             lambda request, _: inference.metadata(request),
             about,
+            is_inference=False,
         ),
     ]
 
 
 def _models(catalog: Catalog, counter: Counter) -> list[Method]:
-    pb = model_management_pb2
+    pb, about = model_management_pb2, models_of_message
 
     def status(request: pb.GetModelStatusRequest, _: Bounds) -> pb.GetModelStatusResponse:
         if not request.HasField("model_spec"):
@@ -87,8 +88,8 @@ def _models(catalog: Catalog, counter: Counter) -> list[Method]:
         return response
 
     return [
-        Method("GetModelStatus", pb.GetModelStatusRequest, status, models_of_message, False),
+        Method("GetModelStatus", pb.GetModelStatusRequest, status, about, is_inference=False),
         Method(
-            "HandleReloadConfigRequest", pb.ReloadConfigRequest, reload, models_of_message, False
+            "HandleReloadConfigRequest", pb.ReloadConfigRequest, reload, about, is_inference=False
         ),
     ]
