@@ -63,12 +63,12 @@ class RequestRefused:
     """A door turned a request away: no key, a wrong one, too many requests, or not to be read.
 
     Attributes:
-        door: "GRPC" or "REST".
+        caller: as far as it is known by then.
         key: name of the key as the server's own configuration has it; "" for an unknown one.
         status: how it was refused.
     """
 
-    door: str
+    caller: Caller
     key: str
     status: Status
 

@@ -83,7 +83,8 @@ class Server:
         self._settings, self._access, self._served = settings, access, served
         self._lock = threading.Lock()
         self._has_ended = False
-        self._room = Room(max(0, settings.max_requests_in_flight))
+        self._places = max(0, settings.max_requests_in_flight)
+        self._guard = Guard(access.keys, served.observe, Room(self._places))
         self._grpc: GrpcServer | None = None
         self._rest: RestServer | None = None
 
@@ -143,14 +144,15 @@ class Server:
 
     def _make_grpc(self) -> GrpcServer:
         served, settings = self._served, self._settings
-        guard = Guard("GRPC", self._access.keys, served.observe, self._room)
-        handlers = services(served.inference, served.catalog, guard, served.counter, served.observe)
+        handlers = services(
+            served.inference, served.catalog, self._guard, served.counter, served.observe
+        )
         is_checked = settings.enable_grpc_healthcheck_service
         return GrpcServer(
             [*handlers, *served.handlers.values()],
             [*SERVICES, *served.handlers],
-            guard,
-            grpc_threads(settings.grpc_max_threads, self._room.places),
+            self._guard,
+            grpc_threads(settings.grpc_max_threads, self._places),
             self._access.arguments,
             Health(served.catalog) if is_checked else None,
         )
@@ -165,8 +167,7 @@ class Server:
                 "port for HTTP/REST API. Skipped exporting HTTP/REST API."
             )
             return None
-        guard = Guard("REST", self._access.keys, self._served.observe, self._room)
-        application = self._served.rest(guard)
+        application = self._served.rest(self._guard)
         return RestServer(application, settings.rest_api_port, self._access.rest_tls)
 
 

@@ -13,12 +13,12 @@ from client_runtime.serving.statuses import ServingError
 class Room:
     """Room for requests. Thread-safe.
 
-    Attributes:
+    Args:
         places: for so many; 0: for any number.
     """
 
     def __init__(self, places: int = 0) -> None:
-        self.places, self._taken = places, 0
+        self._places, self._taken = places, 0
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -29,10 +29,10 @@ class Room:
             ServingError: all places are taken (RESOURCE_EXHAUSTED).
         """
         with self._lock:
-            if 0 < self.places <= self._taken:
+            if 0 < self._places <= self._taken:
                 raise ServingError(
                     Status.RESOURCE_EXHAUSTED,
-                    f"{self.places} requests are being answered already; try again later.",
+                    f"{self._places} requests are being answered already; try again later.",
                 )
             self._taken += 1
         try:

@@ -13,9 +13,9 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from accel_protocol.errors import AcceleratorError, Status
-from client_runtime.serving.access.guard import Guard
+from client_runtime.serving.access.guard import Guard, RefusedError
 from client_runtime.serving.doors import grpc_events
-from client_runtime.serving.events import Observer, RequestRefused
+from client_runtime.serving.events import Observer
 from client_runtime.serving.request_ids import request_id
 from client_runtime.serving.servable import Bounds, Caller
 from client_runtime.serving.statuses import ServingError, from_accelerator, invalid
@@ -76,9 +76,10 @@ def handler(method: Method, guard: Guard, observe: Observer) -> grpc.RpcMethodHa
         bounds = bounds_of(context, method.name, len(data))
         try:
             # Before anything is parsed.
-            with guard.place() if method.is_inference else contextlib.nullcontext():
-                request = _read(method, data, observe)
-                guard.admit(header_of(context.invocation_metadata()), method.models(request))
+            with guard.place(bounds.caller) if method.is_inference else contextlib.nullcontext():
+                request = _read(method, data, guard, bounds.caller)
+                header = header_of(context.invocation_metadata())
+                guard.admit(header, method.models(request), bounds.caller)
                 return _answered(method, request, bounds, observe)
         except Exception as error:
             end(context, *ending(error, bounds.caller))
@@ -86,12 +87,13 @@ def handler(method: Method, guard: Guard, observe: Observer) -> grpc.RpcMethodHa
     return grpc.unary_unary_rpc_method_handler(handle)
 
 
-def _read(method: Method, data: bytes, observe: Observer) -> Message:
+def _read(method: Method, data: bytes, guard: Guard, caller: Caller) -> Message:
     try:
         return method.request.FromString(data)
     except DecodeError:
-        observe(RequestRefused("GRPC", "", Status.INVALID_ARGUMENT))
-        raise invalid(f"The message is no {method.request.DESCRIPTOR.full_name}.") from None
+        refusal = RefusedError(invalid(f"The message is no {method.request.DESCRIPTOR.full_name}."))
+        guard.tell(refusal, caller)
+        raise refusal from None
 
 
 def _answered(method: Method, request: Message, bounds: Bounds, observe: Observer) -> bytes:
@@ -117,14 +119,19 @@ def bounds_of(context: Context, api: str, size: int) -> Bounds:
     left = context.time_remaining()
     has_deadline = left is not None and left < _NO_DEADLINE_SECONDS
     cancellation = Cancellation()
-    given_id = header_of(context.invocation_metadata())("x-request-id") or ""
     if not context.add_callback(cancellation.cancel):
         cancellation.cancel()
     return Bounds(
         time.monotonic() + left if has_deadline and left is not None else None,
         cancellation,
-        Caller(request_id(given_id), "GRPC", api, context.peer(), size),
+        caller_of(context, api, size),
     )
+
+
+def caller_of(context: Context, api: str, size: int | None = None) -> Caller:
+    """Who calls."""
+    given_id = header_of(context.invocation_metadata())("x-request-id") or ""
+    return Caller(request_id(given_id), "GRPC", api, context.peer(), size)
 
 
 def header_of(metadata: Any) -> Callable[[str], str | None]:

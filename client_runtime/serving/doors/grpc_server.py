@@ -10,10 +10,10 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from accel_protocol.errors import Status
-from client_runtime.serving.access.guard import Guard
+from client_runtime.serving.access.guard import Guard, RefusedError
 from client_runtime.serving.doors import reflection
 from client_runtime.serving.doors.channel_arguments import Arguments
-from client_runtime.serving.doors.grpc_calls import end, header_of
+from client_runtime.serving.doors.grpc_calls import caller_of, end, header_of
 from client_runtime.serving.doors.health import Health
 from client_runtime.serving.statuses import ServingError
 from client_runtime.serving_wire.pool import POOL
@@ -37,17 +37,17 @@ class GuardInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         """See grpc.ServerInterceptor."""
         if not details.method.startswith(_HEALTH):
             try:
-                self._guard.admit(header_of(details.invocation_metadata))
-            except ServingError as refusal:
-                return _refusing(refusal)
+                self._guard.check(header_of(details.invocation_metadata))
+            except RefusedError as refusal:
+                return self._refusing(refusal, details.method.rpartition("/")[2])
         return continuation(details)
 
+    def _refusing(self, refusal: RefusedError, api: str) -> grpc.RpcMethodHandler:
+        def refuse(_: Any, context: grpc.ServicerContext) -> Any:
+            self._guard.tell(refusal, caller_of(context, api))
+            end(context, refusal.status, refusal.message)
 
-def _refusing(refusal: ServingError) -> grpc.RpcMethodHandler:
-    def refuse(_: Any, context: grpc.ServicerContext) -> Any:
-        end(context, refusal.status, refusal.message)
-
-    return grpc.stream_stream_rpc_method_handler(refuse)
+        return grpc.stream_stream_rpc_method_handler(refuse)
 
 
 class GrpcServer:

@@ -162,7 +162,9 @@ class _Shell:
         if request.method == "OPTIONS" and paths.is_served(path):
             allowed = _ORIGIN.search(request.headers.get("Origin", ""))
             return web.Response(status=200 if allowed else 400)
-        self._hooks.guard.admit(request.headers.get, models_of_line(request.method, path))
+        models = models_of_line(request.method, path)
+        guard, caller = self._hooks.guard, _caller(exchange)
+        guard.admit(request.headers.get, models, caller)
         if reading and path in self._hooks.pages:
             # Not on the requests' threads: these may all be busy.
             page = await asyncio.to_thread(self._hooks.pages[path])
@@ -170,7 +172,7 @@ class _Shell:
         if not paths.is_served(path):
             return web.Response(status=404, body=_NOT_FOUND, content_type="text/html")
         # A place is for what runs a model, and is asked for before its body is read.
-        with self._hooks.guard.place() if request.method == "POST" else nullcontext():
+        with guard.place(caller) if request.method == "POST" else nullcontext():
             exchange.is_told = True
             if request.method == "GET" and self._options.list_models and _LIST.fullmatch(path):
                 exchange.api = "list"

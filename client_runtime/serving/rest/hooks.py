@@ -32,7 +32,7 @@ class Hooks:
     """
 
     pages: Mapping[str, Callable[[], Page]] = field(default_factory=dict)
-    guard: Guard = field(default_factory=lambda: Guard("REST"))
+    guard: Guard = field(default_factory=Guard)
     observe: Observer = nobody
     draining: threading.Event = field(default_factory=threading.Event)
     editor: Editor | None = None

@@ -118,7 +118,7 @@ class OwnMetrics:
 
     def request_refused(self, event: RequestRefused) -> None:
         """Count a request that was not read."""
-        self._refused.add(event.door, event.key, status_name(event.status))
+        self._refused.add(event.caller.door, event.key, status_name(event.status))
 
     def run_ended(self, event: RunEnded) -> None:
         """Count a request's part of a run; what clients did not ask for is left out."""

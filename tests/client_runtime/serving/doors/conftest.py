@@ -154,7 +154,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opens]:
     def opens(keys: str | None = None, arguments: Arguments | None = None, places: int = 0) -> Door:
         models, told = Models(), []
         key_file = None if keys is None else KeyFile(keys)
-        guard = Guard("GRPC", key_file, told.append, Room(places))
+        guard = Guard(key_file, told.append, Room(places))
         socket = f"unix:{tmp_path_factory.mktemp('door')}/s"
         reloads = lambda _: len(models.reloaded)  # noqa: E731
         handlers = services(models, models, guard, reloads, told.append)

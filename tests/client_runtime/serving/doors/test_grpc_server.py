@@ -183,7 +183,9 @@ def test_what_is_no_message_is_refused(door: Opens) -> None:
             stub(b"\xff", timeout=patience(30))
 
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert one.told == [RequestRefused("GRPC", "", Status.INVALID_ARGUMENT)]
+    (refused,) = one.told
+    assert isinstance(refused, RequestRefused)
+    assert (refused.caller.api, refused.status) == ("Predict", Status.INVALID_ARGUMENT)
 
 
 def test_requests_without_a_place_are_refused(door: Opens) -> None:
@@ -194,7 +196,9 @@ def test_requests_without_a_place_are_refused(door: Opens) -> None:
     assert one.models.entered.wait(patience(30))
 
     assert refusal(one, "m").code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert one.told[-1] == RequestRefused("GRPC", "", Status.RESOURCE_EXHAUSTED)
+    refused = one.told[-1]
+    assert isinstance(refused, RequestRefused)
+    assert refused.status is Status.RESOURCE_EXHAUSTED
     request = model_management_pb2.GetModelStatusRequest(model_spec={"name": "m"})
     assert one.call("ModelService", "GetModelStatus", request).model_version_status
 
@@ -373,7 +377,9 @@ def test_others_are_refused(
 
     assert refusal(one, model, metadata=metadata).code() is code
     assert one.models.asked == []
-    assert [type(event) for event in one.told] == [RequestRefused]
+    (refused,) = one.told
+    assert isinstance(refused, RequestRefused)
+    assert (refused.caller.door, refused.caller.api) == ("GRPC", "Predict")
 
 
 def test_reflection_needs_a_key(door: Opens, keys: str) -> None:
@@ -390,7 +396,7 @@ def test_a_socket_file_is_replaced_and_a_taken_port_refused(tmp_path: Path) -> N
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))
-    first, second = (GrpcServer([], [], Guard("GRPC"), 1, [], None) for _ in range(2))
+    first, second = (GrpcServer([], [], Guard(), 1, [], None) for _ in range(2))
     first.listen(f"unix:{path}", None)
     port = first.listen("127.0.0.1:0", None)
 

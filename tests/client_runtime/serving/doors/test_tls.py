@@ -90,7 +90,7 @@ def connects(
     """Whether a client that trusts the authority comes through to a server with these settings."""
     tls = grpc_tls(settings)
     assert tls is not None
-    server = GrpcServer([], [], Guard("GRPC"), 1, [], None)
+    server = GrpcServer([], [], Guard(), 1, [], None)
     port = server.listen("127.0.0.1:0", tls.grpc_credentials())
     server.start()
     shown = (client.key.encode(), client.certificate.encode()) if client else (None, None)
@@ -174,7 +174,7 @@ def test_a_new_certificate_is_shown_without_a_restart(tmp_path: Path) -> None:
         file.write_text(text)
     tls = grpc_tls(Settings(tls_cert_file=str(files[0]), tls_key_file=str(files[1])))
     assert tls is not None
-    grpc_server = GrpcServer([], [], Guard("GRPC"), 1, [], None)
+    grpc_server = GrpcServer([], [], Guard(), 1, [], None)
     port = grpc_server.listen("127.0.0.1:0", tls.grpc_credentials())
     grpc_server.start()
     rest_server = RestServer(lambda _: web.AppRunner(web.Application()), 0, tls.ssl_context())

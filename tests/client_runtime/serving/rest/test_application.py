@@ -251,7 +251,7 @@ def test_changing_models_needs_a_key_for_all(tmp_path: Path) -> None:
         for name, models in (("one", "half"), ("all", "*"))
     ]
     keys.write_text("\n".join(lines))
-    hooks = Hooks(guard=Guard("REST", KeyFile(str(keys))), editor=edits)
+    hooks = Hooks(guard=Guard(KeyFile(str(keys))), editor=edits)
     with serve(RestOptions(), hooks) as server:
         statuses = [
             server.ask("DELETE", "/v1/models/half", headers={"x-api-key": key}).status
@@ -393,7 +393,7 @@ def test_keys_are_needed_but_for_health(tmp_path: Path) -> None:
     keys.write_text(f"one sha256:{hashlib.sha256(b'k').hexdigest()} *")
     hooks = Hooks(
         {"/metrics": lambda: Page(b"up 1\n")},
-        Guard("REST", KeyFile(str(keys)), told.append),
+        Guard(KeyFile(str(keys)), told.append),
         told.append,
     )
     with serve(RestOptions(), hooks) as server:
@@ -403,7 +403,10 @@ def test_keys_are_needed_but_for_health(tmp_path: Path) -> None:
         assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
         assert server.predict(INSTANCES).error.startswith("An API key is needed")
         assert server.ask("GET", "/healthz").status == 200
-        assert told == [RequestRefused("REST", "", Status.UNAUTHENTICATED)] * 2
+        refusals = [one for one in told if isinstance(one, RequestRefused)]
+        assert len(refusals) == len(told) == 2
+        assert {one.status for one in refusals} == {Status.UNAUTHENTICATED}
+        assert {one.caller.peer for one in refusals} == {"127.0.0.1"}
         assert server.ask("POST", PREDICT, INSTANCES, key).status == 200
 
 
@@ -481,14 +484,16 @@ def test_what_is_no_request_of_the_api_is_not_told(
 def test_requests_without_a_place_are_refused() -> None:
     """Before their body is read; others need none."""
     told: list[Event] = []
-    guard = Guard("REST", observe=told.append, room=Room(1))
+    guard = Guard(observe=told.append, room=Room(1))
     hooks = Hooks(guard=guard, observe=told.append)
     with serve(RestOptions(timeout_seconds=0), hooks) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port)
         connection.request("POST", PREDICT, '{"signature_name": "wait", "instances": [1]}')
         eventually(lambda: server.model.bounds)
         assert server.predict("no JSON").status == 429
-        assert told[1:] == [RequestRefused("REST", "", Status.RESOURCE_EXHAUSTED)]
+        (refused,) = told[1:]
+        assert isinstance(refused, RequestRefused)
+        assert refused.status is Status.RESOURCE_EXHAUSTED
         assert server.ask("GET", "/v1/models/half").status == 200
         connection.close()
         eventually(lambda: server.predict(INSTANCES).status == 200)

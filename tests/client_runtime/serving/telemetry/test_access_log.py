@@ -79,8 +79,18 @@ def _members(*events: Event) -> list[dict[str, Any]]:
             },
         ),
         (
-            RequestRefused("REST", "team-a", Status.PERMISSION_DENIED),
-            {"door": "REST", "key": "team-a", "status": "PERMISSION_DENIED"},
+            RequestRefused(
+                Caller(request_id="r3", door="REST", peer="10.0.0.7"),
+                "team-a",
+                Status.PERMISSION_DENIED,
+            ),
+            {
+                "request_id": "r3",
+                "door": "REST",
+                "peer": "10.0.0.7",
+                "key": "team-a",
+                "status": "PERMISSION_DENIED",
+            },
         ),
     ],
 )

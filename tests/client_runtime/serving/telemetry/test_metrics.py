@@ -191,7 +191,7 @@ def _samples(lines: list[str], name: str) -> list[str]:
             [':tensorflow:serving:request_log_count{model_name="half",status_code="OK"} 1'],
         ),
         (
-            RequestRefused("REST", "team-a", Status.RESOURCE_EXHAUSTED),
+            RequestRefused(Caller(door="REST"), "team-a", Status.RESOURCE_EXHAUSTED),
             "accel_serving_refused_total",
             ['accel_serving_refused_total{door="REST",key="team-a",status="RESOURCE_EXHAUSTED"} 1'],
         ),
