@@ -20,8 +20,7 @@ from client_runtime.serving.inference.accelerator_loader import AcceleratorLoade
 from client_runtime.serving.inference.local_loader import LocalLoader
 from client_runtime.serving.inference.service import InferenceService
 from client_runtime.serving.models.catalog import ServableCatalog
-from client_runtime.serving.models.lifecycle import Event as VersionEvent
-from client_runtime.serving.models.lifecycle import State
+from client_runtime.serving.models.lifecycle import News, State
 from client_runtime.serving.rest.application import application, runner
 from client_runtime.serving.rest.hooks import Hooks, Page
 from client_runtime.serving.server import Served
@@ -65,7 +64,7 @@ class Assembly:
             config,
             loader,
             option_choices.catalog_options(settings),
-            lambda event: observe(version_changed(event)),
+            lambda news: observe(version_changed(news)),
             lambda config: observe(Configured(config)),
             lambda model: settings_of(model, self._log_folder()),
         )
@@ -134,18 +133,18 @@ class Assembly:
         return {self._metrics_path: lambda: Page(self._metrics.exposition(), kind)}
 
 
-def version_changed(event: VersionEvent) -> VersionChanged:
+def version_changed(news: News) -> VersionChanged:
     """What the catalog tells of a version, as all observers know it."""
-    error, is_available = event.error, event.state is State.AVAILABLE
-    has_failed = error is not None and event.state in (State.LOADING, State.END)
+    error, is_available = news.error, news.state is State.AVAILABLE
+    has_failed = error is not None and news.state in (State.LOADING, State.END)
     return VersionChanged(
-        event.id,
-        event.state.name,
-        str(event.folder),
+        news.id,
+        news.state.name,
+        str(news.folder),
         "" if error is None else error.message,
         None if error is None else error.status,
-        event.seconds if is_available or has_failed else None,
-        _weight_bytes(event.folder) if is_available else 0,
+        news.seconds if is_available or has_failed else None,
+        _weight_bytes(news.folder) if is_available else 0,
     )
 
 

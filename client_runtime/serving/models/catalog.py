@@ -16,7 +16,7 @@ from client_runtime.serving.models.herald import Herald
 from client_runtime.serving.models.jobs import guarded
 from client_runtime.serving.models.labels import LabelBook
 from client_runtime.serving.models.ledger import Ledger
-from client_runtime.serving.models.lifecycle import Event, State, Version
+from client_runtime.serving.models.lifecycle import News, State, Version
 from client_runtime.serving.models.options import CatalogOptions
 from client_runtime.serving.models.outcome import Finding, Settled
 from client_runtime.serving.models.rounds import Round, Rounds
@@ -41,8 +41,8 @@ _log = logging.getLogger(__name__)
 class ServableCatalog:
     """What is loaded, and what keeps it so. Thread-safe.
 
-    `observe` is called with one event after the other, in their order, never by two threads at
-    once, and without a lock that the catalog's own methods take. `configured` is called with every
+    `observe` is called with news of versions, in their order, never by two threads at once, and
+    without a lock that the catalog's own methods take. `configured` is called with every
     configuration that was accepted; `check` before that with each of its models, and raises a
     ServingError to refuse it.
     """
@@ -52,7 +52,7 @@ class ServableCatalog:
         config: ModelServerConfig,
         loader: Loader,
         options: CatalogOptions | None = None,
-        observe: Callable[[Event], None] | None = None,
+        observe: Callable[[News], None] | None = None,
         configured: Callable[[ModelServerConfig], None] | None = None,
         check: Callable[[ModelConfig], object] | None = None,
     ) -> None:
@@ -194,11 +194,11 @@ class ServableCatalog:
         self._herald.tell()
 
     def _take_news(self) -> None:
-        while self._ledger.events:
-            event = self._ledger.events.popleft()
-            if event.state is State.AVAILABLE:
-                self._labels = self._labels.arrived(event.id.name, event.id.version)
-            self._herald.add(event)
+        while self._ledger.news:
+            news = self._ledger.news.popleft()
+            if news.state is State.AVAILABLE:
+                self._labels = self._labels.arrived(news.id.name, news.id.version)
+            self._herald.add(news)
 
     def _load_ended(self, version: Version, end: Servable | ServingError) -> None:
         with self._changing() as now:

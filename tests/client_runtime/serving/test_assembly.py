@@ -9,7 +9,7 @@ import pytest
 from accel_protocol.errors import Status
 from client_runtime.serving.assembly import version_changed
 from client_runtime.serving.events import VersionChanged
-from client_runtime.serving.models.lifecycle import Event, State
+from client_runtime.serving.models.lifecycle import News, State
 from client_runtime.serving.servable import ServableId
 from client_runtime.serving.statuses import ServingError
 
@@ -34,7 +34,7 @@ def test_a_version_s_event_has_a_load_s_time_where_one_ended(
     """And the folder, the error, and the bytes of the variables of what was loaded."""
     (tmp_path / "variables").mkdir()
     (tmp_path / "variables" / "variables.index").write_bytes(bytes(100))
-    told = version_changed(Event(ID, state, error, 2.0, tmp_path))
+    told = version_changed(News(ID, state, error, 2.0, tmp_path))
     assert told == VersionChanged(
         ID,
         state.name,
@@ -48,4 +48,4 @@ def test_a_version_s_event_has_a_load_s_time_where_one_ended(
 
 def test_a_version_whose_folder_is_gone_has_no_bytes(tmp_path: Path) -> None:
     """It may be removed once it is loaded."""
-    assert version_changed(Event(ID, State.AVAILABLE, None, 2.0, tmp_path / "m")).weight_bytes == 0
+    assert version_changed(News(ID, State.AVAILABLE, None, 2.0, tmp_path / "m")).weight_bytes == 0

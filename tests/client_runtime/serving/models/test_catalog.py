@@ -15,7 +15,7 @@ from client_runtime.serving.models import folders
 from client_runtime.serving.models.catalog import ServableCatalog
 from client_runtime.serving.models.labels import LabelRule
 from client_runtime.serving.models.ledger import LoadRules
-from client_runtime.serving.models.lifecycle import Event, State
+from client_runtime.serving.models.lifecycle import News, State
 from client_runtime.serving.servable import Bounds, ServableId
 from client_runtime.serving.statuses import ServingError, invalid
 from client_runtime.serving_wire.model_management_pb2 import ModelConfig, ModelServerConfig
@@ -532,22 +532,22 @@ def _write(file: Path, config: ModelServerConfig) -> None:
 
 def test_events_are_told_in_order(begin: Begin, tmp_path: Path) -> None:
     """An observer may ask the catalog, and may fail."""
-    told: list[Event] = []
+    told: list[News] = []
 
-    def observe(event: Event) -> None:
-        told.append(event)
+    def observe(news: News) -> None:
+        told.append(news)
         catalog.status("m", None)
         raise RuntimeError("an observer's own fault")
 
     gate = threading.Event()
     made = _model(tmp_path, "m", 1)
-    catalog = begin(configured(), observe=lambda event: gate.wait() and observe(event))
+    catalog = begin(configured(), observe=lambda news: gate.wait() and observe(news))
     gate.set()
     catalog.reload(configured(made), in_time())
     (tmp_path / "m" / "1").rmdir()
     eventually(lambda: len(told) == 5)
-    assert [event.state for event in told] == list(State)
-    assert all(event.id == ServableId("m", 1) and event.error is None for event in told)
+    assert [news.state for news in told] == list(State)
+    assert all(news.id == ServableId("m", 1) and news.error is None for news in told)
 
 
 def test_configurations_are_told(begin: Begin, tmp_path: Path) -> None:
@@ -573,12 +573,12 @@ def test_a_failed_try_is_told(
     begin: Begin, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With its error, to the observer and in the log."""
-    told: list[Event] = []
+    told: list[News] = []
     broken = configured(_model(tmp_path, "m", 1, fault="broken"))
     with caplog.at_level(logging.ERROR):
         begin(broken, observe=told.append)
         eventually(lambda: told and told[-1].state is State.END)
-    errors = [(event.state, str(event.error)) for event in told if event.error]
+    errors = [(news.state, str(news.error)) for news in told if news.error]
     assert errors == [(State.LOADING, "broken"), (State.END, "broken")]
     assert caplog.messages[-2:] == [
         "Servable {name: m version: 1} cannot be loaded: NOT_FOUND: broken; it is tried again",

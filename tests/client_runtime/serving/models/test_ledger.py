@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from accel_protocol.errors import Status
 from client_runtime.serving.models.ledger import Ledger, LoadRules, Order, Task
-from client_runtime.serving.models.lifecycle import Event, State, Version
+from client_runtime.serving.models.lifecycle import News, State, Version
 from client_runtime.serving.models.plan import Swap
 from client_runtime.serving.servable import ServableId
 from client_runtime.serving.statuses import ServingError
@@ -69,8 +69,8 @@ def test_a_life_from_start_to_end() -> None:
     assert (load.task, close.task) == (Task.LOAD, Task.CLOSE)
     assert close.version.servable is None
     seconds = [0.0, 1.0, 3.0, 2.0, 2.0]
-    assert list(ledger.events) == [
-        Event(ServableId("m", 1), state, None, took, Path("/m/1"))
+    assert list(ledger.news) == [
+        News(ServableId("m", 1), state, None, took, Path("/m/1"))
         for state, took in zip(State, seconds, strict=True)
     ]
     assert ledger.is_empty()
@@ -413,10 +413,10 @@ class _Lives(RuleBasedStateMachine):
                 self.cancelled.append(order)
             else:
                 self.open.append(order)
-        while self.ledger.events:
-            event = self.ledger.events.popleft()
-            assert event.seconds >= 0
-            self.told[event.id] = event.state
+        while self.ledger.news:
+            news = self.ledger.news.popleft()
+            assert news.seconds >= 0
+            self.told[news.id] = news.state
         for model in self.ledger.models.values():
             for version in model.versions.values():
                 assert self.told[version.id] is version.state
