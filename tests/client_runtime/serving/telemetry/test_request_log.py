@@ -285,15 +285,3 @@ def test_settings_that_cannot_be(model: model_management_pb2.ModelConfig, messag
     with pytest.raises(ServingError, match=f"Model half requests .*{message}") as caught:
         settings_of(model, Path("/logs"))
     assert caught.value.status == Status.INVALID_ARGUMENT
-
-
-def test_a_wrong_configuration_leaves_other_models_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It is said, and nothing else stops."""
-    log = RequestLog()
-    log.observe(_configured(_model("/l", 2, name="wrong"), _model(f"{tmp_path}/half")))
-    log.observe(request_ended())
-    log.close()
-    assert "Model wrong requests sampling_rate 2" in caplog.text
-    assert len(_records(tmp_path)) == 1
