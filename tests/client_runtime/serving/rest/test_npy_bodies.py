@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -23,6 +23,7 @@ def saved(array: Any, **options: Any) -> bytes:
     return stream.getvalue()
 
 
+@settings(max_examples=40)
 @given(
     arrays.arrays(
         st.sampled_from(["?", "<i1", ">i4", "<u8", "<f2", ">f4", "<f8", "<c8"]),
