@@ -136,14 +136,13 @@ class Assembly:
 def version_changed(news: News) -> VersionChanged:
     """What the catalog tells of a version, as all observers know it."""
     error, is_available = news.error, news.state is State.AVAILABLE
-    has_failed = error is not None and news.state in (State.LOADING, State.END)
     return VersionChanged(
         news.id,
         news.state.name,
         str(news.folder),
         "" if error is None else error.message,
         None if error is None else error.status,
-        news.seconds if is_available or has_failed else None,
+        news.seconds if news.ends_load else None,
         _weight_bytes(news.folder) if is_available else 0,
     )
 

@@ -135,8 +135,8 @@ class VersionChanged:
         path: of the version's folder.
         error: why it ended; "" where nothing went wrong.
         status: of that error; None for OK.
-        load_seconds: how long loading with warm-up took; only with the state that ends a loading,
-            AVAILABLE or END after LOADING.
+        load_seconds: how long loading with warm-up took, all tries and waits for the next together,
+            where one of the tries has ended; None elsewhere.
         weight_bytes: of its variables; 0 but with AVAILABLE.
     """
 

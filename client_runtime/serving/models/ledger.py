@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -147,7 +147,7 @@ class Ledger:
         if version.aspired:
             version.error = version.abandoned_at = None
             self.models[version.id.name].serving[version.id.version] = version
-            self.news.append(version.enter(State.AVAILABLE, now))
+            self.news.append(replace(version.enter(State.AVAILABLE, now), ends_load=True))
         else:
             version.error = _cancelled()
             self._unload(version, now)
@@ -212,11 +212,11 @@ class Ledger:
             self._end(version, now)
         elif retries is not None and version.tries >= retries:
             version.tries += 1
-            self._end(version, now)
+            self._end(version, now, ends_load=True)
         else:
             version.tries += 1
             version.retry_at = now + self._rules.retry_interval
-            self.news.append(version.news(now - version.since))
+            self.news.append(replace(version.news(now - version.since), ends_load=True))
 
     def _unload(self, version: Version, now: float) -> None:
         self.models[version.id.name].serving.pop(version.id.version, None)
@@ -226,11 +226,11 @@ class Ledger:
         )
         self.news.append(version.enter(State.UNLOADING, now))
 
-    def _end(self, version: Version, now: float) -> None:
+    def _end(self, version: Version, now: float, *, ends_load: bool = False) -> None:
         version.retry_at = version.wait_for_users_until = None
         was_abandoned = version.abandoned_at is not None
         had_servable = version.state is State.UNLOADING
-        self.news.append(version.enter(State.END, now))
+        self.news.append(replace(version.enter(State.END, now), ends_load=ends_load))
         version.abandoned_at = None
         if version.aspired and (was_abandoned or had_servable):
             self.news.append(version.begin_again(now))

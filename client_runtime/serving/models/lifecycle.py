@@ -49,6 +49,8 @@ class News:
         seconds: how long it was in the state before, or in this one where it is LOADING still.
             With AVAILABLE: what the load took, with all tries and waits.
         folder: of its files.
+        ends_load: whether it tells how a try to load ended, well or not; not of one that was given
+            up meanwhile.
     """
 
     id: ServableId
@@ -56,6 +58,7 @@ class News:
     error: ServingError | None = None
     seconds: float = 0.0
     folder: Path = Path()
+    ends_load: bool = False
 
 
 @dataclass

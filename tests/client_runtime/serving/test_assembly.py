@@ -24,8 +24,7 @@ BROKEN = ServingError(Status.NOT_FOUND, "no such file")
         (State.LOADING, BROKEN, 2.0),
         (State.AVAILABLE, None, 2.0),
         (State.UNLOADING, BROKEN, None),
-        (State.END, BROKEN, 2.0),
-        (State.END, None, None),
+        (State.END, BROKEN, None),
     ],
 )
 def test_a_version_s_event_has_a_load_s_time_where_one_ended(
@@ -34,7 +33,7 @@ def test_a_version_s_event_has_a_load_s_time_where_one_ended(
     """And the folder, the error, and the bytes of the variables of what was loaded."""
     (tmp_path / "variables").mkdir()
     (tmp_path / "variables" / "variables.index").write_bytes(bytes(100))
-    told = version_changed(News(ID, state, error, 2.0, tmp_path))
+    told = version_changed(News(ID, state, error, 2.0, tmp_path, seconds is not None))
     assert told == VersionChanged(
         ID,
         state.name,
