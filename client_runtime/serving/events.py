@@ -18,11 +18,11 @@ from client_runtime.serving_wire import model_management_pb2
 
 @dataclass(frozen=True)
 class RequestBegan:
-    """A request for a model is about to be answered.
+    """A request was read and is about to be answered.
 
     Attributes:
         caller: who asked, through which door and by which method.
-        model: the name that was asked for; whatever a client may have written.
+        model: the name that was asked for, whatever a client may have written; "" for none.
     """
 
     caller: Caller
@@ -31,18 +31,19 @@ class RequestBegan:
 
 @dataclass(frozen=True)
 class RequestEnded:
-    """A request for a model was answered, or refused.
+    """A request was answered, or has failed; also one that could not be read and never began.
 
     Attributes:
-        caller: as in its RequestBegan.
+        caller: the same object as in its RequestBegan.
         model: as in its RequestBegan.
         version: that answered, else that was asked for by its number; None where there is neither.
         signature: that was resolved, else that was asked for; "" where there is none.
         status: None for OK.
         began_at: when it began.
         seconds: from there to its end.
-        request: the message of the inference API; observers do not change it.
-        response: likewise; None where it failed.
+        request: the message of the gRPC API; observers do not change it. None where there is none.
+        response: likewise.
+        bytes_out: of the answer on the wire; None where that is not known.
     """
 
     caller: Caller
@@ -52,21 +53,22 @@ class RequestEnded:
     status: Status | None
     began_at: float
     seconds: float
-    request: Any
-    response: Any
+    request: Any = None
+    response: Any = None
+    bytes_out: int | None = None
 
 
 @dataclass(frozen=True)
 class RequestRefused:
-    """A door turned a request away before it was read: no key, a wrong one, or too many requests.
+    """A door turned a request away: no key, a wrong one, too many requests, or not to be read.
 
     Attributes:
-        door: "GRPC" or "REST".
+        caller: as far as it is known by then.
         key: name of the key as the server's own configuration has it; "" for an unknown one.
         status: how it was refused.
     """
 
-    door: str
+    caller: Caller
     key: str
     status: Status
 
@@ -133,9 +135,9 @@ class VersionChanged:
         path: of the version's folder.
         error: why it ended; "" where nothing went wrong.
         status: of that error; None for OK.
-        load_seconds: how long loading with warm-up took; only with the state that ends a loading,
-            AVAILABLE or END after LOADING.
-        memory_bytes: that it holds on the accelerator; 0 where unknown or none.
+        load_seconds: how long loading with warm-up took, all tries and waits for the next together,
+            where one of the tries has ended; None elsewhere.
+        weight_bytes: of its variables; 0 but with AVAILABLE.
     """
 
     servable: ServableId
@@ -144,7 +146,7 @@ class VersionChanged:
     error: str = ""
     status: Status | None = None
     load_seconds: float | None = None
-    memory_bytes: int = 0
+    weight_bytes: int = 0
 
 
 @dataclass(frozen=True)

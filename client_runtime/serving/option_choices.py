@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from client_runtime.serving.events import Observer
+from client_runtime.serving.flags.contradictions import UNLOAD_FIRST
 from client_runtime.serving.flags.settings import Settings
 from client_runtime.serving.inference.options import AnswerForm, InferenceOptions
-from client_runtime.serving.models.config_text import single_model
 from client_runtime.serving.models.labels import LabelRule
 from client_runtime.serving.models.ledger import LoadRules
 from client_runtime.serving.models.options import CatalogOptions
+from client_runtime.serving.models.plan import Swap
 from client_runtime.serving.rest.options import RestOptions
 from client_runtime.serving.server import threads
 from client_runtime.serving.telemetry.metrics import metrics_path
@@ -31,6 +32,13 @@ def model_config(settings: Settings) -> model_management_pb2.ModelServerConfig:
     return single_model(settings.model_name, settings.model_base_path)
 
 
+def single_model(name: str, base_path: str) -> model_management_pb2.ModelServerConfig:
+    """The configuration that `--model_name` and `--model_base_path` stand for."""
+    config = model_management_pb2.ModelServerConfig()
+    config.model_config_list.config.add(name=name, base_path=base_path, model_platform="tensorflow")
+    return config
+
+
 def catalog_options(settings: Settings) -> CatalogOptions:
     """How versions are found, loaded and unloaded."""
     rule = LabelRule.AVAILABLE_ONLY
@@ -46,11 +54,13 @@ def catalog_options(settings: Settings) -> CatalogOptions:
         config_poll_seconds=settings.model_config_file_poll_wait_seconds,
         load_threads=max(0, settings.num_load_threads),
         unload_threads=max(0, settings.num_unload_threads),
+        load_seconds=settings.load_seconds if settings.load_seconds > 0 else None,
         label_rule=rule,
         serve_what_is_ready=settings.serve_ready_models,
         rules=LoadRules(
             retries=None if settings.serve_ready_models else retries,
             retry_interval=max(0, settings.load_retry_interval_micros) / 1e6,
+            swap=Swap.UNLOAD_FIRST if settings.swap == UNLOAD_FIRST else Swap.LOAD_FIRST,
         ),
     )
 

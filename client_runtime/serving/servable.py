@@ -23,7 +23,9 @@ class Caller:
     Attributes:
         request_id: finds the request in logs; "" where the door gave none.
         door: "GRPC" or "REST"; "" for the server itself, as in a warm-up.
-        api: "Predict", "Classify", "Regress", "MultiInference", …; small letters through REST.
+        api: the method of the gRPC API, for instance "Predict" or "GetModelStatus"; through REST
+            "predict", "classify", "regress", "status", "metadata", "list", "put" or "remove"; ""
+            for none of these.
         peer: address of the client.
         bytes_in: of the request on the wire; None where the door cannot tell.
     """
@@ -120,6 +122,9 @@ class Catalog(Protocol):
     def names(self) -> Sequence[str]:
         """The models that are to be served, sorted."""
 
+    def labels(self, name: str) -> Mapping[str, int]:
+        """The versions that the labels of a model mean now."""
+
     def status(self, name: str, version: int | None) -> model_management_pb2.GetModelStatusResponse:
         """States of a model's versions, the newest first; of one version where one is named.
 
@@ -136,6 +141,20 @@ class Catalog(Protocol):
 
     def ready(self) -> bool:
         """Whether every model that is to be served has a version that is available."""
+
+
+class Editor(Protocol):
+    """Changes which models are to be served, one at a time. Thread-safe."""
+
+    def put_model(self, model: model_management_pb2.ModelConfig, bounds: Bounds) -> None:
+        """Serve this model too, or as this says from now on; otherwise as `Catalog.reload`."""
+
+    def remove_model(self, name: str, bounds: Bounds) -> None:
+        """Serve this model no more.
+
+        Raises:
+            ServingError: it is none that is served (NOT_FOUND).
+        """
 
 
 class Inference(Protocol):

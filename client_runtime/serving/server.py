@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from client_runtime.serving.access.asked_models import models_of_path
 from client_runtime.serving.access.guard import Guard
 from client_runtime.serving.access.key_file import KeyFile
+from client_runtime.serving.access.room import Room
 from client_runtime.serving.doors.channel_arguments import Arguments, parse_channel_arguments
 from client_runtime.serving.doors.grpc_server import GrpcServer
 from client_runtime.serving.doors.health import Health
 from client_runtime.serving.doors.rest_server import Application, RestServer
 from client_runtime.serving.doors.services import SERVICES, Counter, services
-from client_runtime.serving.doors.tls import Tls, grpc_tls, rest_tls
+from client_runtime.serving.doors.tls import TlsFiles, grpc_tls, rest_tls
 from client_runtime.serving.events import Observer, nobody
 from client_runtime.serving.flags.settings import Settings
 from client_runtime.serving.servable import Catalog, Inference
@@ -28,10 +28,7 @@ _log = logging.getLogger(__name__)
 # Threads wait for the accelerator, and requests that wait together become one batch.
 _FEWEST_THREADS = 64
 _THREADS_PER_CPU = 4
-
-
-# Called with a request's headers and raw path; raises a ServingError to refuse it.
-Authorize = Callable[[Mapping[str, str], str], None]
+_SPARE_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -40,18 +37,20 @@ class Served:
 
     Attributes:
         inference, catalog: answer requests.
-        rest: makes the REST API of what decides who is let in; asked once.
-        observe: told of refusals.
+        rest: makes the REST API, which the guard stands in front of; asked once.
+        observe: told of requests.
         counter: a counter of the metrics.
         handlers: of further gRPC services, by the service's name.
+        end_sessions: ends calls of these that would go on for long, at the start of a drain.
     """
 
     inference: Inference
     catalog: Catalog
-    rest: Callable[[Authorize], Application]
+    rest: Callable[[Guard], Application]
     observe: Observer = nobody
     counter: Counter = lambda _: 0
-    handlers: dict[str, grpc.GenericRpcHandler] = field(default_factory=dict)
+    handlers: Mapping[str, grpc.GenericRpcHandler] = field(default_factory=dict)
+    end_sessions: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Access:
         ServingError: a file cannot be used.
     """
 
-    tls: Tls | None
+    tls: TlsFiles | None
     rest_tls: ssl.SSLContext | None
     keys: KeyFile | None
     arguments: Arguments
@@ -84,6 +83,8 @@ class Server:
         self._settings, self._access, self._served = settings, access, served
         self._lock = threading.Lock()
         self._has_ended = False
+        self._places = max(0, settings.max_requests_in_flight)
+        self._guard = Guard(access.keys, served.observe, Room(self._places))
         self._grpc: GrpcServer | None = None
         self._rest: RestServer | None = None
 
@@ -120,6 +121,7 @@ class Server:
         draining = [threading.Thread(target=one) for one in self._drains(seconds)]
         for one in draining:
             one.start()
+        self._served.end_sessions()
         for one in draining:
             one.join()
 
@@ -142,14 +144,15 @@ class Server:
 
     def _make_grpc(self) -> GrpcServer:
         served, settings = self._served, self._settings
-        guard = Guard("GRPC", self._access.keys, served.observe)
-        handlers = services(served.inference, served.catalog, guard, served.counter)
+        handlers = services(
+            served.inference, served.catalog, self._guard, served.counter, served.observe
+        )
         is_checked = settings.enable_grpc_healthcheck_service
         return GrpcServer(
             [*handlers, *served.handlers.values()],
             [*SERVICES, *served.handlers],
-            guard,
-            threads(settings.grpc_max_threads),
+            self._guard,
+            grpc_threads(settings.grpc_max_threads, self._places),
             self._access.arguments,
             Health(served.catalog) if is_checked else None,
         )
@@ -164,15 +167,15 @@ class Server:
                 "port for HTTP/REST API. Skipped exporting HTTP/REST API."
             )
             return None
-        guard = Guard("REST", self._access.keys, self._served.observe)
-
-        def authorize(headers: Mapping[str, str], path: str) -> None:
-            guard.admit(headers.get, models_of_path(path))
-
-        application = self._served.rest(authorize)
+        application = self._served.rest(self._guard)
         return RestServer(application, settings.rest_api_port, self._access.rest_tls)
 
 
 def threads(wanted: int) -> int:
     """As many threads as a flag says; where it says none, enough to fill batches."""
     return wanted if wanted > 0 else max(_FEWEST_THREADS, _THREADS_PER_CPU * (os.cpu_count() or 1))
+
+
+def grpc_threads(wanted: int, places: int) -> int:
+    """As many as a flag says, but more than there are places: who has none is refused at once."""
+    return max(threads(wanted), places + _SPARE_THREADS) if places else threads(wanted)

@@ -14,7 +14,8 @@ from client_runtime.serving.statuses import ServingError, invalid
 from client_runtime.serving_wire.pool import POOL
 
 M = TypeVar("M", bound=Message)
-_PLACE_AND_LINE = re.compile(r"^\d+:\d+ : ('.*?': (?=[A-Z]))?")
+# Line and column, and the whole line where Python's protobuf repeats it.
+_PLACE_AND_LINE = re.compile(r"^\d+:\d+ : ('.*?': (?=[A-Z]))?", re.DOTALL)
 
 
 class TextFileError(ServingError):

@@ -1,1 +1,1 @@
-"""Who may ask the server, and for which models: API keys, told apart from how requests arrive."""
+"""Who may ask the server, for which models, and how many at once; told apart from the doors."""

@@ -11,6 +11,8 @@ from client_runtime.serving_wire import inference_pb2, model_management_pb2
 
 # The name ends where the REST API's own pattern ends it: at "/", ":" or the end.
 _MODEL = re.compile(r"/v1/models/([^/:]+)(?:[/:].*)?", re.IGNORECASE)
+# What changes nothing.
+_ASKING = ("GET", "HEAD", "POST", "OPTIONS")
 # Of what is about no model at all, as metrics are.
 ANY_MODEL: Collection[str] = ()
 # What the REST API knows that is no model's name, though it stands in its place.
@@ -26,12 +28,18 @@ def models_of_message(request: Any) -> Collection[str] | None:
     return (request.model_spec.name,)
 
 
-def models_of_path(raw_path: str) -> Collection[str] | None:
-    """The models that a path of the REST port is about; None for all, or where that is not sure.
+def models_of_line(http_method: str, raw_path: str) -> Collection[str] | None:
+    """The models that a request's line is about; None for all, or where that is not sure.
+
+    What changes the configuration is about all models: a folder that is served as one may be
+    anybody's.
 
     Args:
+        http_method: as it came.
         raw_path: as it came, percent-encoded.
     """
+    if http_method not in _ASKING:
+        return None
     found = _MODEL.fullmatch(raw_path)
     if found is not None and found[1].lower() != _NO_MODEL:
         return (unquote(found[1]),)

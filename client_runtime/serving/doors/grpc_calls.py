@@ -1,22 +1,24 @@
-"""One gRPC call: its bounds, its caller, and the status and text with which it ends."""
+"""One gRPC call: its bounds, its caller, what is told of it, and how it ends."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import re
-import secrets
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from accel_protocol.errors import AcceleratorError, Status
-from client_runtime.serving.access.guard import Guard
+from client_runtime.serving.access.guard import Guard, RefusedError
+from client_runtime.serving.doors import grpc_events
+from client_runtime.serving.events import Observer
+from client_runtime.serving.request_ids import request_id
 from client_runtime.serving.servable import Bounds, Caller
-from client_runtime.serving.statuses import ServingError, from_accelerator
+from client_runtime.serving.statuses import ServingError, from_accelerator, invalid
 from client_runtime.transport.exchange import Cancellation
 
 _log = logging.getLogger(__name__)
@@ -26,7 +28,6 @@ _LONGEST_BYTES = 1024
 _CUT = "...TRUNCATED"
 # gRPC says of a call without a deadline that some centuries are left.
 _NO_DEADLINE_SECONDS = 10 * 365 * 86_400.0
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _CODES: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -58,30 +59,59 @@ class Method:
         request: the class of its messages.
         answer: the response to a request.
         models: the models that a request is about, None for all.
+        is_inference: whether a request needs a place among those that are answered at once.
     """
 
     name: str
     request: type[Message]
     answer: Callable[[Any, Bounds], Message]
     models: Callable[[Any], Collection[str] | None]
+    is_inference: bool = True
 
 
-def handler(method: Method, guard: Guard) -> grpc.RpcMethodHandler:
+def handler(method: Method, guard: Guard, observe: Observer) -> grpc.RpcMethodHandler:
     """What gRPC calls for a method, in a thread of its pool."""
 
-    def read(data: bytes) -> tuple[Message, int]:
-        return method.request.FromString(data), len(data)
-
-    def handle(received: tuple[Message, int], context: Context) -> Message:
-        request, size = received
-        bounds = bounds_of(context, method.name, size)
+    def handle(data: bytes, context: Context) -> bytes:
+        bounds = bounds_of(context, method.name, len(data))
         try:
-            guard.admit(header_of(context.invocation_metadata()), method.models(request))
-            return method.answer(request, bounds)
+            # Before anything is parsed.
+            with guard.place(bounds.caller) if method.is_inference else contextlib.nullcontext():
+                request = _read(method, data, guard, bounds.caller)
+                header = header_of(context.invocation_metadata())
+                guard.admit(header, method.models(request), bounds.caller)
+                return _answered(method, request, bounds, observe)
         except Exception as error:
             end(context, *ending(error, bounds.caller))
 
-    return grpc.unary_unary_rpc_method_handler(handle, read, _written)
+    return grpc.unary_unary_rpc_method_handler(handle)
+
+
+def _read(method: Method, data: bytes, guard: Guard, caller: Caller) -> Message:
+    try:
+        return method.request.FromString(data)
+    except DecodeError:
+        refusal = RefusedError(invalid(f"The message is no {method.request.DESCRIPTOR.full_name}."))
+        guard.tell(refusal, caller)
+        raise refusal from None
+
+
+def _answered(method: Method, request: Message, bounds: Bounds, observe: Observer) -> bytes:
+    """The answer as it is sent; the observer is told when it begins and ends."""
+    response: Message | None = None
+    status: Status | None = Status.INTERNAL
+    data, began_at = b"", time.monotonic()
+    observe(grpc_events.began(bounds.caller, request))
+    try:
+        response = method.answer(request, bounds)
+        data = response.SerializeToString()
+        status = None
+        return data
+    except (ServingError, AcceleratorError) as error:
+        status = error.status
+        raise
+    finally:
+        observe(grpc_events.ended(bounds.caller, request, response, status, began_at, len(data)))
 
 
 def bounds_of(context: Context, api: str, size: int) -> Bounds:
@@ -94,14 +124,14 @@ def bounds_of(context: Context, api: str, size: int) -> Bounds:
     return Bounds(
         time.monotonic() + left if has_deadline and left is not None else None,
         cancellation,
-        Caller(request_id(context.invocation_metadata()), "GRPC", api, context.peer(), size),
+        caller_of(context, api, size),
     )
 
 
-def request_id(metadata: Any) -> str:
-    """The id that the client gave its call as `x-request-id`, or a new one."""
-    given = header_of(metadata)("x-request-id") or ""
-    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+def caller_of(context: Context, api: str, size: int | None = None) -> Caller:
+    """Who calls."""
+    given_id = header_of(context.invocation_metadata())("x-request-id") or ""
+    return Caller(request_id(given_id), "GRPC", api, context.peer(), size)
 
 
 def header_of(metadata: Any) -> Callable[[str], str | None]:
@@ -131,7 +161,3 @@ def cut(message: str) -> str:
     if len(data) <= _LONGEST_BYTES:
         return message
     return data[:_LONGEST_BYTES].decode("utf-8", "ignore") + _CUT
-
-
-def _written(message: Message) -> bytes:
-    return message.SerializeToString()

@@ -8,12 +8,12 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from accel_protocol.errors import Status
-from client_runtime.serving.access.guard import Guard
+from client_runtime.serving.access.guard import Guard, RefusedError
+from client_runtime.serving.doors import reflection
 from client_runtime.serving.doors.channel_arguments import Arguments
-from client_runtime.serving.doors.grpc_calls import end, header_of
+from client_runtime.serving.doors.grpc_calls import caller_of, end, header_of
 from client_runtime.serving.doors.health import Health
 from client_runtime.serving.statuses import ServingError
 from client_runtime.serving_wire.pool import POOL
@@ -37,17 +37,17 @@ class GuardInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         """See grpc.ServerInterceptor."""
         if not details.method.startswith(_HEALTH):
             try:
-                self._guard.admit(header_of(details.invocation_metadata))
-            except ServingError as refusal:
-                return _refusing(refusal)
+                self._guard.check(header_of(details.invocation_metadata))
+            except RefusedError as refusal:
+                return self._refusing(refusal, details.method.rpartition("/")[2])
         return continuation(details)
 
+    def _refusing(self, refusal: RefusedError, api: str) -> grpc.RpcMethodHandler:
+        def refuse(_: Any, context: grpc.ServicerContext) -> Any:
+            self._guard.tell(refusal, caller_of(context, api))
+            end(context, refusal.status, refusal.message)
 
-def _refusing(refusal: ServingError) -> grpc.RpcMethodHandler:
-    def refuse(_: Any, context: grpc.ServicerContext) -> Any:
-        end(context, refusal.status, refusal.message)
-
-    return grpc.stream_stream_rpc_method_handler(refuse)
+        return grpc.stream_stream_rpc_method_handler(refuse)
 
 
 class GrpcServer:
@@ -82,10 +82,9 @@ class GrpcServer:
         if health_service is not None:
             health_pb2_grpc.add_HealthServicer_to_server(health_service, self._server)
             names = [*names, health.SERVICE_NAME]
-        _describe(health_pb2, reflection_pb2)
-        reflection.enable_server_reflection(
-            [*names, reflection.SERVICE_NAME], self._server, pool=POOL
-        )
+        _describe(health_pb2, reflection.DESCRIPTION)
+        self._reflection = reflection.Reflection(names)
+        self._reflection.add_to(self._server)
 
     def listen(self, address: str, credentials: grpc.ServerCredentials | None) -> int:
         """Listen on "HOST:PORT" or "unix:PATH"; a socket file that is there is replaced.
@@ -118,7 +117,9 @@ class GrpcServer:
         """Say that nothing is served any more, accept nothing more, and let calls end in time."""
         if self._health is not None:
             self._health.end()
-        self._server.stop(seconds).wait()
+        stopped = self._server.stop(seconds)
+        self._reflection.end()
+        stopped.wait()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 

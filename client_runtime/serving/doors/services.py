@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 
 import grpc
 
 from client_runtime.serving.access.asked_models import models_of_message
 from client_runtime.serving.access.guard import Guard
 from client_runtime.serving.doors.grpc_calls import Method, handler
+from client_runtime.serving.events import Observer
 from client_runtime.serving.servable import Bounds, Catalog, Inference
 from client_runtime.serving.statuses import invalid
 from client_runtime.serving_wire import inference_pb2, model_management_pb2
@@ -23,9 +24,9 @@ Counter = Callable[[str], int]
 
 
 def services(
-    inference: Inference, catalog: Catalog, guard: Guard, counter: Counter
+    inference: Inference, catalog: Catalog, guard: Guard, counter: Counter, observe: Observer
 ) -> list[grpc.GenericRpcHandler]:
-    """The handlers of all services."""
+    """The handlers of all services; `observe` is told of every request."""
     tables = {
         PREDICTION: _prediction(inference),
         MODELS: _models(catalog, counter),
@@ -39,13 +40,11 @@ def services(
         ],
     }
     return [
-        grpc.method_handlers_generic_handler(name, _handlers(methods, guard))
+        grpc.method_handlers_generic_handler(
+            name, {method.name: handler(method, guard, observe) for method in methods}
+        )
         for name, methods in tables.items()
     ]
-
-
-def _handlers(methods: Iterable[Method], guard: Guard) -> Mapping[str, grpc.RpcMethodHandler]:
-    return {method.name: handler(method, guard) for method in methods}
 
 
 def _prediction(inference: Inference) -> list[Method]:
@@ -60,12 +59,13 @@ def _prediction(inference: Inference) -> list[Method]:
             pb.GetModelMetadataRequest,
             lambda request, _: inference.metadata(request),
             about,
+            is_inference=False,
         ),
     ]
 
 
 def _models(catalog: Catalog, counter: Counter) -> list[Method]:
-    pb = model_management_pb2
+    pb, about = model_management_pb2, models_of_message
 
     def status(request: pb.GetModelStatusRequest, _: Bounds) -> pb.GetModelStatusResponse:
         if not request.HasField("model_spec"):
@@ -88,6 +88,8 @@ def _models(catalog: Catalog, counter: Counter) -> list[Method]:
         return response
 
     return [
-        Method("GetModelStatus", pb.GetModelStatusRequest, status, models_of_message),
-        Method("HandleReloadConfigRequest", pb.ReloadConfigRequest, reload, models_of_message),
+        Method("GetModelStatus", pb.GetModelStatusRequest, status, about, is_inference=False),
+        Method(
+            "HandleReloadConfigRequest", pb.ReloadConfigRequest, reload, about, is_inference=False
+        ),
     ]

@@ -6,6 +6,8 @@ from accel_protocol.errors import Status
 from client_runtime.serving.flags.settings import Settings
 from client_runtime.serving.statuses import ServingError, invalid
 
+LOAD_FIRST, UNLOAD_FIRST = SWAPS = ("load_first", "unload_first")
+
 
 def check(settings: Settings) -> None:
     """Check flags against each other, in TensorFlow Serving's order and words.
@@ -51,6 +53,11 @@ def _faults(settings: Settings) -> list[tuple[bool, str]]:
             "server_options.tensorflow_inter_op_parallelism) separately. You cannot configure all.",
         ),
         *_tls_faults(settings),
+        (settings.swap not in SWAPS, f"--swap is one of: {', '.join(SWAPS)}."),
+        (
+            settings.rest_model_management and not _knows_clients(settings),
+            "--rest_model_management needs --api_keys_file, or --tls_client_ca_file.",
+        ),
         *((port not in range(65536), f"{port} is no port.") for port in _ports(settings)),
     ]
 
@@ -73,6 +80,11 @@ def _tls_faults(settings: Settings) -> list[tuple[bool, str]]:
             "--rest_tls needs --tls, --tls_cert_file or --ssl_config_file.",
         ),
     ]
+
+
+def _knows_clients(settings: Settings) -> bool:
+    """Whether not everyone who can reach the REST port may use it."""
+    return bool(settings.api_keys_file or settings.tls_client_ca_file)
 
 
 def _sets_all_parallelism(settings: Settings) -> bool:

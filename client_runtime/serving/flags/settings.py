@@ -153,8 +153,29 @@ class Settings:
     drain_seconds: float = flag(
         30.0, "How long requests may still take when the server is told to end.", ours=True
     )
+    max_requests_in_flight: int = flag(
+        0,
+        "Inference requests that are answered at once, by both APIs; more are refused. 0 for any "
+        "number.",
+        ours=True,
+    )
     serve_ready_models: bool = flag(
         False, "Open the ports at once and serve those models that are ready.", ours=True
+    )
+    swap: str = flag(
+        "load_first",
+        "What comes first when a version follows another: load_first, so that one always answers, "
+        "or unload_first, for memory that has no room for two.",
+        ours=True,
+    )
+    load_seconds: float = flag(
+        0.0, "How long one try to load a version may take. 0 for any time.", ours=True
+    )
+    rest_model_management: bool = flag(
+        False,
+        "Let REST requests add and remove single models. Needs --api_keys_file or client "
+        "certificates.",
+        ours=True,
     )
     access_log: str = flag(
         "", 'File that gets a line of JSON for each request; "-" for standard error.', ours=True
@@ -163,4 +184,7 @@ class Settings:
         "",
         "Folder below which the files of logging_config have to be. The default is anywhere.",
         ours=True,
+    )
+    max_request_log_files: int = flag(
+        0, "Files of each request log that are kept, the newest. 0 for all.", ours=True
     )

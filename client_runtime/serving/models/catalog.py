@@ -16,12 +16,13 @@ from client_runtime.serving.models.herald import Herald
 from client_runtime.serving.models.jobs import guarded
 from client_runtime.serving.models.labels import LabelBook
 from client_runtime.serving.models.ledger import Ledger
-from client_runtime.serving.models.lifecycle import Event, State, Version
+from client_runtime.serving.models.lifecycle import News, State, Version
 from client_runtime.serving.models.options import CatalogOptions
 from client_runtime.serving.models.outcome import Finding, Settled
 from client_runtime.serving.models.rounds import Round, Rounds
 from client_runtime.serving.servable import Bounds, Loader, Servable
 from client_runtime.serving.statuses import ServingError, invalid
+from client_runtime.serving.text_files import TextFileError, read_text_file
 from client_runtime.serving_wire.inference_pb2 import ModelSpec
 from client_runtime.serving_wire.model_management_pb2 import (
     GetModelStatusResponse,
@@ -40,9 +41,10 @@ _log = logging.getLogger(__name__)
 class ServableCatalog:
     """What is loaded, and what keeps it so. Thread-safe.
 
-    `observe` is called with one event after the other, in their order, never by two threads at
-    once, and without a lock that the catalog's own methods take. `configured` is called with every
-    configuration that was accepted.
+    `observe` is called with news of versions, in their order, never by two threads at once, and
+    without a lock that the catalog's own methods take. `configured` is called with every
+    configuration that was accepted; `check` before that with each of its models, and raises a
+    ServingError to refuse it.
     """
 
     def __init__(
@@ -50,10 +52,11 @@ class ServableCatalog:
         config: ModelServerConfig,
         loader: Loader,
         options: CatalogOptions | None = None,
-        observe: Callable[[Event], None] | None = None,
+        observe: Callable[[News], None] | None = None,
         configured: Callable[[ModelServerConfig], None] | None = None,
+        check: Callable[[ModelConfig], object] | None = None,
     ) -> None:
-        self._configured = configured
+        self._configured, self._check = configured, check
         self._first_config = config
         self._options = options = options or CatalogOptions()
         self._crew = Crew(loader, options, self._load_ended, self._close_ended)
@@ -108,7 +111,7 @@ class ServableCatalog:
             return sorted(self._models)
 
     def labels(self, name: str) -> Mapping[str, int]:
-        """What the labels of a model mean now."""
+        """See Catalog."""
         with self._changed:
             return dict(self._labels.given.get(name, {}))
 
@@ -137,7 +140,7 @@ class ServableCatalog:
         self._bring_up(self._accept(config), bounds)
 
     def put_model(self, model: ModelConfig, bounds: Bounds) -> None:
-        """Serve this model too, or as this says from now on; otherwise as `reload`."""
+        """See Editor."""
 
         def put(config: ModelServerConfig) -> None:
             _remove(config, model.name)
@@ -146,11 +149,7 @@ class ServableCatalog:
         self._edit(put, bounds)
 
     def remove_model(self, name: str, bounds: Bounds) -> None:
-        """Serve this model no more; it is unloaded when nobody uses it any more.
-
-        Raises:
-            ServingError: it is none that is served (NOT_FOUND).
-        """
+        """See Editor. It is unloaded when nobody uses it any more."""
 
         def remove(config: ModelServerConfig) -> None:
             if not _remove(config, name):
@@ -195,11 +194,11 @@ class ServableCatalog:
         self._herald.tell()
 
     def _take_news(self) -> None:
-        while self._ledger.events:
-            event = self._ledger.events.popleft()
-            if event.state is State.AVAILABLE:
-                self._labels = self._labels.arrived(event.id.name, event.id.version)
-            self._herald.add(event)
+        while self._ledger.news:
+            news = self._ledger.news.popleft()
+            if news.state is State.AVAILABLE:
+                self._labels = self._labels.arrived(news.id.name, news.id.version)
+            self._herald.add(news)
 
     def _load_ended(self, version: Version, end: Servable | ServingError) -> None:
         with self._changing() as now:
@@ -276,6 +275,9 @@ class ServableCatalog:
     def _replace_config(self, config: ModelServerConfig, now: float) -> list[ModelConfig]:
         config_rules.check(config, self._config)
         models = {model.name: model for model in config.model_config_list.config}
+        if self._check is not None:
+            for model in models.values():
+                self._check(model)
         self._labels = self._labels.assigned(
             models.values(), self._is_available, self._options.label_rule
         )
@@ -345,9 +347,10 @@ class ServableCatalog:
         if (file := self._options.config_file) is None:
             return
         try:
-            config = folders.read_config(file)
+            config = read_text_file(str(file), ModelServerConfig)
         except ServingError as error:
-            _log.error("Failed to read ModelServerConfig file: %s", error.message)
+            detail = f" ({error.detail})" if isinstance(error, TextFileError) else ""
+            _log.error("Failed to read ModelServerConfig file: %s%s", error.message, detail)
             return
         if config.WhichOneof("config") is None or config == self.config():
             return

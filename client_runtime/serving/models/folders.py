@@ -1,21 +1,15 @@
-"""What is on the disk: the version folders of a model, and the configuration file."""
+"""What is on the disk: the version folders of a model."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from accel_protocol.errors import Status
-from client_runtime.serving.models import config_text
 from client_runtime.serving.models.config_rules import folder_of
 from client_runtime.serving.models.versions import chosen
-from client_runtime.serving.statuses import ServingError, invalid
-from client_runtime.serving_wire.model_management_pb2 import ModelConfig, ModelServerConfig
-
-_log = logging.getLogger(__name__)
+from client_runtime.serving_wire.model_management_pb2 import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -44,22 +38,6 @@ def look(model: ModelConfig) -> View:
     trouble = "" if choice.folders else _empty(model)
     where = {number: base_path / name for number, name in choice.folders.items()}
     return View(where, trouble, choice.warnings)
-
-
-def read_config(path: Path) -> ModelServerConfig:
-    """The configuration in a file.
-
-    Raises:
-        ServingError: the file cannot be read (NOT_FOUND), or holds no configuration
-            (INVALID_ARGUMENT); the log says where the fault is.
-    """
-    try:
-        return config_text.parse(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ServingError(Status.NOT_FOUND, f"{path}; {error.strerror}") from error
-    except (UnicodeDecodeError, ServingError) as error:
-        _log.error("%s", error)
-        raise invalid(f"Invalid protobuf file: '{path}'") from error
 
 
 def _folders(base_path: Path) -> list[str]:

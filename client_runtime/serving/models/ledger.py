@@ -9,12 +9,12 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from accel_protocol.errors import Status
-from client_runtime.serving.models.lifecycle import Event, State, Version
+from client_runtime.serving.models.lifecycle import News, State, Version
 from client_runtime.serving.models.plan import Swap, next_step
 from client_runtime.serving.servable import Servable, ServableId
 from client_runtime.serving.statuses import ServingError
@@ -96,7 +96,7 @@ class Ledger:
 
     def __init__(self, rules: LoadRules) -> None:
         self.models: dict[str, Model] = {}
-        self.events: deque[Event] = deque()
+        self.news: deque[News] = deque()
         self._rules = rules
         self._cancels: list[Order] = []
         self._users_until: float | None = None
@@ -111,7 +111,7 @@ class Ledger:
             if (known := model.versions.get(number)) is None:
                 known = Version(ServableId(name, number), folder, now)
                 model.versions[number] = known
-                self.events.append(known.event(0.0))
+                self.news.append(known.news(0.0))
             else:
                 self._want(known, folder, now)
         self._forget_ended(model)
@@ -147,7 +147,7 @@ class Ledger:
         if version.aspired:
             version.error = version.abandoned_at = None
             self.models[version.id.name].serving[version.id.version] = version
-            self.events.append(version.enter(State.AVAILABLE, now))
+            self.news.append(replace(version.enter(State.AVAILABLE, now), ends_load=True))
         else:
             version.error = _cancelled()
             self._unload(version, now)
@@ -187,14 +187,14 @@ class Ledger:
             if step.action is State.UNLOADING:
                 self._unload(step.version, now)
             else:
-                self.events.append(step.version.enter(State.LOADING, now))
+                self.news.append(step.version.enter(State.LOADING, now))
 
     def _want(self, version: Version, folder: Path, now: float) -> None:
         """It is to be served; one that failed is tried again only from another folder."""
         is_new = not version.aspired or version.folder != folder
         version.aspired, version.folder = True, folder
         if is_new and version.state is State.END:
-            self.events.append(version.begin_again(now))
+            self.news.append(version.begin_again(now))
 
     def _give_up(self, version: Version, now: float) -> None:
         version.aspired = False
@@ -212,11 +212,11 @@ class Ledger:
             self._end(version, now)
         elif retries is not None and version.tries >= retries:
             version.tries += 1
-            self._end(version, now)
+            self._end(version, now, ends_load=True)
         else:
             version.tries += 1
             version.retry_at = now + self._rules.retry_interval
-            self.events.append(version.event(now - version.since))
+            self.news.append(replace(version.news(now - version.since), ends_load=True))
 
     def _unload(self, version: Version, now: float) -> None:
         self.models[version.id.name].serving.pop(version.id.version, None)
@@ -224,16 +224,16 @@ class Ledger:
         version.wait_for_users_until = (
             until if self._users_until is None else min(until, self._users_until)
         )
-        self.events.append(version.enter(State.UNLOADING, now))
+        self.news.append(version.enter(State.UNLOADING, now))
 
-    def _end(self, version: Version, now: float) -> None:
+    def _end(self, version: Version, now: float, *, ends_load: bool = False) -> None:
         version.retry_at = version.wait_for_users_until = None
         was_abandoned = version.abandoned_at is not None
         had_servable = version.state is State.UNLOADING
-        self.events.append(version.enter(State.END, now))
+        self.news.append(replace(version.enter(State.END, now), ends_load=ends_load))
         version.abandoned_at = None
         if version.aspired and (was_abandoned or had_servable):
-            self.events.append(version.begin_again(now))
+            self.news.append(version.begin_again(now))
 
     def _forget_ended(self, model: Model) -> None:
         ended = [n for n, v in model.versions.items() if v.state is State.END and not v.aspired]

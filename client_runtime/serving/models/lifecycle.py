@@ -39,7 +39,7 @@ _NEXT = {
 
 
 @dataclass(frozen=True)
-class Event:
+class News:
     """Something happened to a version.
 
     Attributes:
@@ -49,6 +49,8 @@ class Event:
         seconds: how long it was in the state before, or in this one where it is LOADING still.
             With AVAILABLE: what the load took, with all tries and waits.
         folder: of its files.
+        ends_load: whether it tells how a try to load ended, well or not; not of one that was given
+            up meanwhile.
     """
 
     id: ServableId
@@ -56,6 +58,7 @@ class Event:
     error: ServingError | None = None
     seconds: float = 0.0
     folder: Path = Path()
+    ends_load: bool = False
 
 
 @dataclass
@@ -93,7 +96,7 @@ class Version:
     servable: Servable | None = None
     cancellation: Cancellation = field(default_factory=Cancellation)
 
-    def enter(self, state: State, now: float) -> Event:
+    def enter(self, state: State, now: float) -> News:
         """Go on to a state.
 
         Raises:
@@ -102,7 +105,7 @@ class Version:
         if state not in _NEXT[self.state]:
             raise ValueError(f"{self.id} cannot go from {self.state.name} to {state.name}")
         seconds, self.state, self.since = now - self.since, state, now
-        return self.event(seconds)
+        return self.news(seconds)
 
     def leaves_until(self, patience: float) -> float | None:
         """When it should have left at the latest, with some patience; None: it is not leaving."""
@@ -112,11 +115,11 @@ class Version:
             return self.abandoned_at + patience
         return None
 
-    def event(self, seconds: float) -> Event:
-        """What its state is now, as an event."""
-        return Event(self.id, self.state, self.error, seconds, self.folder)
+    def news(self, seconds: float) -> News:
+        """What its state is now, as news."""
+        return News(self.id, self.state, self.error, seconds, self.folder)
 
-    def begin_again(self, now: float) -> Event:
+    def begin_again(self, now: float) -> News:
         """From END to START, with all that was forgotten."""
         self.error, self.tries, self.retry_at, self.abandoned_at = None, 0, None, None
         return self.enter(State.START, now)

@@ -8,18 +8,21 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from aiohttp import web
 
 from accel_protocol.errors import AcceleratorError, Status
-from client_runtime.serving.rest import bodies, outcome, paths
+from client_runtime.serving.access.asked_models import models_of_line
+from client_runtime.serving.events import RequestBegan, RequestEnded
+from client_runtime.serving.request_ids import request_id
+from client_runtime.serving.rest import bodies, paths
 from client_runtime.serving.rest.handling import JSON, Handling, Reply
 from client_runtime.serving.rest.hooks import Hooks
 from client_runtime.serving.rest.message_writing import error_body
 from client_runtime.serving.rest.options import RestOptions
-from client_runtime.serving.rest.outcome import Outcome
 from client_runtime.serving.rest.paths import Target
 from client_runtime.serving.servable import Bounds, Caller, Catalog, Inference
 from client_runtime.serving.statuses import ServingError, from_accelerator, http_status, invalid
@@ -37,7 +40,7 @@ _CORS = {
 _NOT_FOUND = (
     b"<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"
 )
-_TOO_LARGE, _CLIENT_LEFT = 413, 499
+_TOO_LARGE = 413
 _LIST = re.compile("/v1/models", re.IGNORECASE)
 
 
@@ -73,22 +76,31 @@ def runner(app: web.Application, drain_seconds: float = 60.0) -> web.AppRunner:
 
 @dataclass
 class _Exchange:
-    """One request on its way, as its `Outcome` is going to tell."""
+    """One request on its way, as its RequestEnded is going to tell.
+
+    Attributes:
+        is_told: whether it is for what is below /v1/, and was let in.
+        caller: once its body is there.
+        reply: what the answer is made of.
+    """
 
     request: web.Request
     request_id: str
-    model: str = ""
+    began_at: float = field(default_factory=time.monotonic)
+    is_told: bool = False
     api: str = ""
-    version: int | None = None
-    error: Status | None = None
+    target: Target | None = None
     received: int = 0
+    caller: Caller | None = None
+    reply: Reply | None = None
+    error: Status | None = None
 
 
 class _Shell:
     def __init__(
         self, inference: Inference, catalog: Catalog, options: RestOptions, hooks: Hooks
     ) -> None:
-        self._handling = Handling(inference, catalog)
+        self._handling = Handling(inference, catalog, hooks.editor)
         self._catalog, self._options, self._hooks = catalog, options, hooks
         self._threads = ThreadPoolExecutor(options.threads, thread_name_prefix="rest")
         self._held = bodies.HeldBytes(options.max_held_bytes)
@@ -100,20 +112,19 @@ class _Shell:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer any request."""
         sent_id = request.headers.get("X-Request-Id", "")
-        exchange = _Exchange(request, outcome.request_id(sent_id))
-        started = time.monotonic()
-        status, sent = _CLIENT_LEFT, 0
+        exchange = _Exchange(request, request_id(sent_id))
+        sent: int | None = None
         try:
             response = await self._answered(exchange)
-            status, sent = response.status, response.content_length or 0
+            sent = response.content_length or 0
         finally:
-            seconds = time.monotonic() - started
-            if status == _CLIENT_LEFT:
+            if sent is None:
                 exchange.error = Status.CANCELLED
-            self._hooks.observe(_outcome(exchange, status, seconds, sent))
+            if exchange.is_told:
+                self._hooks.observe(_ended(exchange, sent or 0))
         response.headers["X-Request-Id"] = exchange.request_id
-        if exchange.version:
-            response.headers["X-Model-Version"] = str(exchange.version)
+        if exchange.reply is not None and exchange.reply.version:
+            response.headers["X-Model-Version"] = str(exchange.reply.version)
         if paths.is_served(request.raw_path) and self._options.cors:
             response.headers.update(_CORS)
         if self._hooks.draining.is_set():
@@ -151,16 +162,22 @@ class _Shell:
         if request.method == "OPTIONS" and paths.is_served(path):
             allowed = _ORIGIN.search(request.headers.get("Origin", ""))
             return web.Response(status=200 if allowed else 400)
-        self._hooks.authorize(request.headers, path)
+        models = models_of_line(request.method, path)
+        guard, caller = self._hooks.guard, _caller(exchange)
+        guard.admit(request.headers.get, models, caller)
         if reading and path in self._hooks.pages:
             # Not on the requests' threads: these may all be busy.
             page = await asyncio.to_thread(self._hooks.pages[path])
             return web.Response(body=page.body, content_type=page.content_type)
         if not paths.is_served(path):
             return web.Response(status=404, body=_NOT_FOUND, content_type="text/html")
-        if request.method == "GET" and self._options.list_models and _LIST.fullmatch(path):
-            return await self._reply(exchange, self._handling.listing)
-        return await self._model(exchange)
+        # A place is for what runs a model, and is asked for before its body is read.
+        with guard.place(caller) if request.method == "POST" else nullcontext():
+            exchange.is_told = True
+            if request.method == "GET" and self._options.list_models and _LIST.fullmatch(path):
+                exchange.api = "list"
+                return await self._reply(exchange, self._handling.listing)
+            return await self._model(exchange)
 
     def _health(self, path: str) -> web.Response:
         well = path == "/healthz" or (self._catalog.ready() and not self._hooks.draining.is_set())
@@ -168,13 +185,17 @@ class _Shell:
 
     async def _model(self, exchange: _Exchange) -> web.Response:
         request = exchange.request
-        target = paths.parse(request.method, request.raw_path)
-        exchange.model, exchange.api = target.name, target.method.value
+        target = paths.parse(
+            request.method, request.raw_path, may_change=self._hooks.editor is not None
+        )
+        exchange.target, exchange.api = target, target.method.value
         with self._held.share() as take:
             body = await self._body(exchange, take)
             timeout = self._options.timeout_seconds
             give_up_at = time.monotonic() + timeout if timeout > 0 else None
-            bounds = Bounds(give_up_at, caller=_caller(exchange))
+            exchange.caller = caller = _caller(exchange)
+            bounds = Bounds(give_up_at, caller=caller)
+            self._hooks.observe(RequestBegan(caller, target.name))
             try:
                 return await self._reply(
                     exchange, lambda: self._work(request, target, body, bounds)
@@ -218,7 +239,7 @@ class _Shell:
             return reply, bodies.packed(reply.body) if worth else None
 
         reply, packed = await self._in_thread(done)
-        exchange.version = reply.version
+        exchange.reply = reply
         response = web.Response(body=packed or reply.body, content_type=reply.content_type)
         if packed is not None:
             response.headers["Content-Encoding"] = "gzip"
@@ -239,17 +260,19 @@ def _error(status: int, message: str) -> web.Response:
     return web.Response(status=status, body=error_body(message), content_type=JSON)
 
 
-def _outcome(exchange: _Exchange, status: int, seconds: float, sent: int) -> Outcome:
-    return Outcome(
-        request_id=exchange.request_id,
-        method=exchange.request.method,
-        path=exchange.request.raw_path,
-        model=exchange.model,
-        api=exchange.api,
-        version=exchange.version,
-        error=exchange.error,
-        http_status=status,
-        seconds=seconds,
-        received=exchange.received,
-        sent=sent,
+def _ended(exchange: _Exchange, bytes_out: int) -> RequestEnded:
+    target, reply = exchange.target, exchange.reply or Reply(b"")
+    answered = reply.answered
+    version = reply.version or (target.version if target is not None else None)
+    return RequestEnded(
+        caller=exchange.caller or _caller(exchange),
+        model="" if target is None else target.name,
+        version=version,
+        signature="" if answered is None else answered.model_spec.signature_name,
+        status=exchange.error,
+        began_at=exchange.began_at,
+        seconds=time.monotonic() - exchange.began_at,
+        request=reply.asked,
+        response=answered,
+        bytes_out=bytes_out,
     )

@@ -1,7 +1,4 @@
-"""Where the rest of the server joins the REST API.
-
-Pure.
-"""
+"""Where the rest of the server joins the REST API."""
 
 from __future__ import annotations
 
@@ -9,7 +6,9 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from client_runtime.serving.rest.outcome import Outcome
+from client_runtime.serving.access.guard import Guard
+from client_runtime.serving.events import Observer, nobody
+from client_runtime.serving.servable import Editor
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,14 @@ class Hooks:
 
     Attributes:
         pages: by exact path, called in a thread; for instance the metrics.
-        authorize: called with a request's headers and path; raises a ServingError to refuse it.
-        observe: called with what became of a request.
+        guard: lets requests in, but those about health.
+        observe: told of requests for what is below /v1/.
         draining: set when the server is about to end: not ready, and no connection is kept.
+        editor: adds and removes models; None: nobody does by this API.
     """
 
     pages: Mapping[str, Callable[[], Page]] = field(default_factory=dict)
-    authorize: Callable[[Mapping[str, str], str], None] = lambda headers, path: None
-    observe: Callable[[Outcome], None] = lambda outcome: None
+    guard: Guard = field(default_factory=Guard)
+    observe: Observer = nobody
     draining: threading.Event = field(default_factory=threading.Event)
+    editor: Editor | None = None

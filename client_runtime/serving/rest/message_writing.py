@@ -79,13 +79,21 @@ def status(response: GetModelStatusResponse) -> bytes:
     return encoded(_json(response))
 
 
-def listing(responses: Mapping[str, GetModelStatusResponse]) -> bytes:
-    """The states of all models' versions, by model."""
+def listing(
+    responses: Mapping[str, GetModelStatusResponse], labels: Mapping[str, Mapping[str, int]]
+) -> bytes:
+    """The states of all models' versions, and what their labels mean; both by model."""
     models = ",\n".join(
-        f'{{\n"name": {quoted(name)},\n{_json(response)[1:].lstrip()}'
+        f'{{\n"name": {quoted(name)},\n"version_labels": {_labels(labels[name])},\n'
+        f"{_json(response)[1:].lstrip()}"
         for name, response in responses.items()
     )
     return encoded(f'{{\n"models": [\n{models}\n]\n}}\n')
+
+
+def _labels(labels: Mapping[str, int]) -> str:
+    members = (f'{quoted(label)}: "{version}"' for label, version in sorted(labels.items()))
+    return f"{{{', '.join(members)}}}"
 
 
 def metadata(response: GetModelMetadataResponse) -> bytes:

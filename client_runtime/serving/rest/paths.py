@@ -23,6 +23,7 @@ _GET = re.compile(
     rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?P<metadata>/metadata)?",
     re.IGNORECASE | re.ASCII,
 )
+_NAME = re.compile(_MODEL, re.IGNORECASE)
 _HIGHEST_VERSION = 2**63 - 1
 
 
@@ -34,6 +35,11 @@ class Method(enum.StrEnum):
     REGRESS = "regress"
     STATUS = "status"
     METADATA = "metadata"
+    PUT = "put"
+    REMOVE = "remove"
+
+
+_CHANGES = {"PUT": Method.PUT, "DELETE": Method.REMOVE}
 
 
 @dataclass(frozen=True)
@@ -66,28 +72,34 @@ def is_served(path: str) -> bool:
     return _ANY.fullmatch(path) is not None
 
 
-def parse(http_method: str, path: str) -> Target:
+def parse(http_method: str, path: str, *, may_change: bool = False) -> Target:
     """What a request's line means.
 
     Args:
         http_method: as sent.
         path: as sent, with its percent signs and its query.
+        may_change: whether models are added by PUT and removed by DELETE.
 
     Raises:
         ServingError: nothing, no model, or a version that is no 64-bit integer.
     """
-    pattern = {"POST": _POST, "GET": _GET}.get(http_method)
+    patterns = {
+        "POST": _POST,
+        "GET": _GET,
+        **(dict.fromkeys(_CHANGES, _NAME) if may_change else {}),
+    }
+    pattern = patterns.get(http_method)
     match = pattern.fullmatch(path) if pattern else None
     if match is None:
         raise invalid(f"Malformed request: {http_method} {path}")
     parts = match.groupdict()
-    version = _version(parts["version"])
-    method = _method(parts)
+    version = _version(parts.get("version"))
+    method = _CHANGES.get(http_method) or _method(parts)
     if method is None:
         raise invalid(f"Malformed request: {http_method} {path}")
     if parts["name"] is None:
         raise invalid("Missing model name in request.")
-    label = parts["label"]
+    label = parts.get("label")
     return Target(
         method, _decoded(parts["name"]), version, None if label is None else _decoded(label)
     )

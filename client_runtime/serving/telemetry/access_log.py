@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from client_runtime.serving.events import Event, RequestEnded, RequestRefused, status_name
+from client_runtime.serving.servable import Caller
 from client_runtime.serving.telemetry.background import Background
 
 MOST_WAITING = 10_000
@@ -64,28 +65,37 @@ class AccessLog:
 
 def ended(event: RequestEnded) -> dict[str, Any]:
     """The members of a line about a request; what is not known is left out."""
-    caller, response = event.caller, event.response
+    caller = event.caller
     members = {
-        "request_id": caller.request_id,
-        "door": caller.door,
-        "method": caller.api,
-        "peer": caller.peer,
+        **_caller(caller),
         "model": event.model,
         "version": event.version,
         "signature": event.signature,
         "status": status_name(event.status),
         "ms": round(event.seconds * 1000, 3),
         "bytes_in": caller.bytes_in,
-        "bytes_out": response.ByteSize()
-        if response is not None and caller.door == "GRPC"
-        else None,
+        "bytes_out": event.bytes_out,
     }
-    return {name: value for name, value in members.items() if value not in ("", None)}
+    return _known(members)
 
 
 def refused(event: RequestRefused) -> dict[str, Any]:
-    """The members of a line about a request that was not read."""
-    return {"door": event.door, "key": event.key, "status": status_name(event.status)}
+    """The members of a line about a request that was not let in."""
+    members = {**_caller(event.caller), "key": event.key, "status": status_name(event.status)}
+    return _known(members)
+
+
+def _caller(caller: Caller) -> dict[str, Any]:
+    return {
+        "request_id": caller.request_id,
+        "door": caller.door,
+        "method": caller.api,
+        "peer": caller.peer,
+    }
+
+
+def _known(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value not in ("", None)}
 
 
 def line(at: float, members: dict[str, Any]) -> str:

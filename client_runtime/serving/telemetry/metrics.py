@@ -44,7 +44,7 @@ class Metrics:
         self._unknown: set[str] = set()
         self._original = OriginalMetrics(self._model_label)
         self._own = OwnMetrics(self._model_label)
-        self._families = [*self._original.families, *self._own.families]
+        self._families = [*self._original.families.made, *self._own.families.made]
         self._counters = {
             one.description.name: one for one in self._families if isinstance(one, Scalar)
         }
@@ -101,7 +101,7 @@ class Metrics:
                 self._served = {one.name for one in event.config.model_config_list.config}
 
     def _model_label(self, name: str) -> str:
-        if name in self._served or name in self._unknown:
+        if not name or name in self._served or name in self._unknown:
             return name
         if len(self._unknown) < MOST_UNKNOWN_NAMES and len(name) <= LONGEST_UNKNOWN_NAME:
             self._unknown.add(name)

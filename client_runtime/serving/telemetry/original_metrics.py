@@ -17,10 +17,7 @@ from client_runtime.serving.events import (
     status_name,
 )
 from client_runtime.serving.telemetry.series import (
-    Description,
-    Family,
-    Histogram,
-    Scalar,
+    Families,
     exponential,
 )
 
@@ -49,17 +46,17 @@ class OriginalMetrics:
 
     def __init__(self, model_label: Callable[[str], str]) -> None:
         """`model_label` bounds what clients can write into labels."""
-        self.families: list[Family] = []
+        self.families = Families()
         self._label = model_label
         self._request_metrics()
         self._batch_metrics()
         self._load_metrics()
 
     def _request_metrics(self) -> None:
-        self._requests = self._counter(
+        self._requests = self.families.counter(
             f"{_SERVING}request_count", "Inference requests.", "model_name", "status"
         )
-        self._request_latency = self._histogram(
+        self._request_latency = self.families.histogram(
             f"{_SERVING}request_latency",
             "Microseconds of inference requests that succeeded.",
             _MICROSECONDS,
@@ -67,7 +64,7 @@ class OriginalMetrics:
             "API",
             "entrypoint",
         )
-        self._runtime_latency = self._histogram(
+        self._runtime_latency = self.families.histogram(
             f"{_SERVING}runtime_latency",
             "Microseconds that the runs of inference requests took.",
             _MICROSECONDS,
@@ -75,18 +72,18 @@ class OriginalMetrics:
             "API",
             "runtime",
         )
-        self._example_counts = self._histogram(
+        self._example_counts = self.families.histogram(
             f"{_SERVING}request_example_counts",
             "Examples in a MultiInference request.",
             exponential(1, 2, 15),
             "model",
         )
-        self._examples = self._counter(
+        self._examples = self.families.counter(
             f"{_SERVING}request_example_count_total",
             "Examples in MultiInference requests.",
             "model",
         )
-        self._logged = self._counter(
+        self._logged = self.families.counter(
             f"{_SERVING}request_log_count",
             "Requests that were sampled for a request log.",
             "model_name",
@@ -94,56 +91,62 @@ class OriginalMetrics:
         )
 
     def _batch_metrics(self) -> None:
-        self._batch_queue = self._histogram(
+        self._batch_queue = self.families.histogram(
             f"{_BATCHING}queuing_latency",
             "Microseconds that requests waited in the batching queue.",
             exponential(100, 1.2, 52),
             "thread_pool_name",
         )
-        self._batches = self._counter(f"{_BATCHING}wrapped_run_count", "Batches that were run.")
-        self._padding = self._histogram(
+        self._batches = self.families.counter(
+            f"{_BATCHING}wrapped_run_count", "Batches that were run."
+        )
+        self._padding = self.families.histogram(
             f"{_BATCHING}padding_size",
             "Rows that were added to a batch to bring it to an allowed size.",
             _BATCH_SIZES,
             "execution_batch_size",
         )
-        self._input_sizes = self._histogram(
+        self._input_sizes = self.families.histogram(
             f"{_BATCHING}input_batch_size", "Rows of the requests in batches.", _BATCH_SIZES
         )
-        self._batch_sizes = self._histogram(
+        self._batch_sizes = self.families.histogram(
             f"{_BATCHING}processed_batch_size", "Rows of batches, with padding.", _BATCH_SIZES
         )
 
     def _load_metrics(self) -> None:
-        self._warm_up_latency = self._histogram(
+        self._warm_up_latency = self.families.histogram(
             f"{_SERVING}model_warmup_latency",
             "Microseconds that a model's warm-up took.",
             _MICROSECONDS,
             "model_path",
             "status",
         )
-        self._warm_up_records = self._counter(
+        self._warm_up_records = self.families.counter(
             f"{_SERVING}model_warmup_records_read",
             "Records that were run to warm models up.",
             "model_path",
             "status",
         )
-        self._load_attempts = self._counter(
+        self._load_attempts = self.families.counter(
             f"{_LOADER}load_attempt_count", "Loads of a model.", "model_path", "status"
         )
-        self._load_latency = self._counter(
+        self._load_latency = self.families.counter(
             f"{_LOADER}load_latency",
             "Microseconds that loads of a model took which succeeded.",
             "model_path",
         )
-        self._runs = self._counter(f"{_CORE}graph_runs", "Runs of graphs.")
-        self._run_time = self._counter(
+        self._runs = self.families.counter(f"{_CORE}graph_runs", "Runs of graphs.")
+        self._run_time = self.families.counter(
             f"{_CORE}graph_run_time_usecs", "Microseconds that runs of graphs took."
         )
-        self._session_runs = self._counter(f"{_CORE}direct_session_runs", "Runs of sessions.")
+        self._session_runs = self.families.counter(
+            f"{_CORE}direct_session_runs", "Runs of sessions."
+        )
 
     def request_ended(self, event: RequestEnded) -> None:
-        """Count a request of one of the inference APIs."""
+        """Count a request of one of the inference APIs, or of none that there is."""
+        if not event.caller.api:  # REST paths that mean nothing count there, under no name
+            self._requests.add("", status_name(event.status))
         api = _APIS.get(event.caller.api.lower())
         if api is None:
             return
@@ -199,18 +202,6 @@ class OriginalMetrics:
     def request_logged(self, event: RequestLogged) -> None:
         """Count a request that was to be logged."""
         self._logged.add(event.model, status_name(event.status))
-
-    def _counter(self, name: str, text: str, *labels: str) -> Scalar:
-        counter = Scalar(Description(name, "counter", text, labels))
-        self.families.append(counter)
-        return counter
-
-    def _histogram(
-        self, name: str, text: str, bounds: tuple[float, ...], *labels: str
-    ) -> Histogram:
-        histogram = Histogram(Description(name, "histogram", text, labels), bounds)
-        self.families.append(histogram)
-        return histogram
 
 
 def example_count(request: object) -> int:

@@ -20,10 +20,7 @@ from client_runtime.serving.events import (
 )
 from client_runtime.serving.servable import ServableId
 from client_runtime.serving.telemetry.series import (
-    Description,
-    Family,
-    Histogram,
-    Scalar,
+    Families,
     exponential,
 )
 
@@ -42,7 +39,7 @@ class OwnMetrics:
 
     def __init__(self, model_label: Callable[[str], str]) -> None:
         """`model_label` bounds what clients can write into labels."""
-        self.families: list[Family] = []
+        self.families = Families(_PREFIX)
         self._label = model_label
         # Signatures that ran, by version: a client's word for one is no label.
         self._signatures: dict[ServableId, set[str]] = {}
@@ -52,16 +49,16 @@ class OwnMetrics:
         self._version_metrics()
 
     def _request_metrics(self) -> None:
-        self._requests = self._counter(
+        self._requests = self.families.counter(
             "requests_total", "Requests that ended.", *_SIGNATURE, "api", "door", "status"
         )
-        self._in_flight = self._gauge(
+        self._in_flight = self.families.gauge(
             "requests_in_flight", "Requests that are being answered.", "model", "door"
         )
-        self._seconds = self._histogram(
+        self._seconds = self.families.histogram(
             "request_seconds", "Time of requests that succeeded.", _SECONDS, *_SIGNATURE, "door"
         )
-        self._refused = self._counter(
+        self._refused = self.families.counter(
             "refused_total",
             "Requests that a door turned away before reading them.",
             "door",
@@ -70,35 +67,35 @@ class OwnMetrics:
         )
 
     def _run_metrics(self) -> None:
-        self._queue = self._histogram(
+        self._queue = self.families.histogram(
             "queue_seconds",
             "Time that requests waited for their turn, here and at the accelerator.",
             _SECONDS,
             *_SIGNATURE,
         )
-        self._compute = self._histogram(
+        self._compute = self.families.histogram(
             "compute_seconds", "Time that the accelerator computed.", _SECONDS, *_SIGNATURE
         )
-        self._batch_rows = self._histogram(
+        self._batch_rows = self.families.histogram(
             "batch_rows", "Rows of batches, with padding.", exponential(1, 2, 14), *_SIGNATURE
         )
-        self._batch_requests = self._histogram(
+        self._batch_requests = self.families.histogram(
             "batch_requests", "Requests in a batch.", exponential(1, 2, 10), *_SIGNATURE
         )
-        self._padded = self._counter(
+        self._padded = self.families.counter(
             "padded_rows_total", "Rows that were added to batches as padding.", *_SIGNATURE
         )
 
     def _version_metrics(self) -> None:
-        self._state = self._gauge(
+        self._state = self.families.gauge(
             "version_state", "1 for the state that a version is in.", *_VERSION, "state"
         )
-        self._loads = self._counter("loads_total", "Loads that ended.", "model", "status")
-        self._load_seconds = self._gauge(
+        self._loads = self.families.counter("loads_total", "Loads that ended.", "model", "status")
+        self._load_seconds = self.families.gauge(
             "load_seconds", "Time that the version's last load took, with warm-up.", *_VERSION
         )
-        self._memory = self._gauge(
-            "memory_bytes", "Memory that a version holds on the accelerator.", *_VERSION
+        self._weights = self.families.gauge(
+            "weight_bytes", "Bytes of a version's variables.", *_VERSION
         )
 
     def request_began(self, event: RequestBegan) -> None:
@@ -121,7 +118,7 @@ class OwnMetrics:
 
     def request_refused(self, event: RequestRefused) -> None:
         """Count a request that was not read."""
-        self._refused.add(event.door, event.key, status_name(event.status))
+        self._refused.add(event.caller.door, event.key, status_name(event.status))
 
     def run_ended(self, event: RunEnded) -> None:
         """Count a request's part of a run; what clients did not ask for is left out."""
@@ -159,13 +156,13 @@ class OwnMetrics:
         if event.state != "END" or event.error:
             self._state.set(model, version, event.state, value=1)
         if event.state == "AVAILABLE":
-            self._memory.set(model, version, value=event.memory_bytes)
+            self._weights.set(model, version, value=event.weight_bytes)
             if event.load_seconds is not None:
                 self._load_seconds.set(model, version, value=event.load_seconds)
 
     def _forget(self, servable: ServableId) -> None:
         self._signatures.pop(servable, None)
-        for family in self.families:
+        for family in self.families.made:
             if "version" in family.description.labels:
                 family.forget(lambda labels: _is_of(labels, servable.name, str(servable.version)))
 
@@ -179,24 +176,6 @@ class OwnMetrics:
         if event.signature not in self._signatures[servable]:
             return (model, str(event.version), "")
         return (model, str(event.version), event.signature)
-
-    def _counter(self, name: str, text: str, *labels: str) -> Scalar:
-        return self._scalar(Description(_PREFIX + name, "counter", text, labels))
-
-    def _gauge(self, name: str, text: str, *labels: str) -> Scalar:
-        return self._scalar(Description(_PREFIX + name, "gauge", text, labels))
-
-    def _scalar(self, description: Description) -> Scalar:
-        scalar = Scalar(description)
-        self.families.append(scalar)
-        return scalar
-
-    def _histogram(
-        self, name: str, text: str, bounds: tuple[float, ...], *labels: str
-    ) -> Histogram:
-        histogram = Histogram(Description(_PREFIX + name, "histogram", text, labels), bounds)
-        self.families.append(histogram)
-        return histogram
 
 
 def _labels(servable: ServableId, signature: str) -> tuple[str, str, str]:

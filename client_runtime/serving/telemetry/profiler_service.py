@@ -28,6 +28,7 @@ class ProfilerService:
         self._profiling = profiling
         self._lock = threading.Lock()
         self._ends: dict[str, threading.Event] = {}
+        self._is_closed = False
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The service, for a server of gRPC."""
@@ -80,8 +81,9 @@ class ProfilerService:
         return profiler_pb2.MonitorResponse(data=summary(recording, time.monotonic()))
 
     def close(self) -> None:
-        """End what is under way, so that the server can stop."""
+        """End what is under way, and at once what may still come, so that the server can stop."""
         with self._lock:
+            self._is_closed = True
             for end in self._ends.values():
                 end.set()
 
@@ -93,6 +95,8 @@ class ProfilerService:
         end = threading.Event()
         with self._lock:
             self._ends[session] = end
+            if self._is_closed:
+                end.set()
         try:
             # A client that is gone waits for nothing.
             context.add_callback(end.set)

@@ -22,13 +22,12 @@ from client_runtime.serving.events import (
     RequestLogged,
     nobody,
 )
-from client_runtime.serving.statuses import ServingError
 from client_runtime.serving.telemetry.background import Background
 from client_runtime.serving.telemetry.log_files import LogFiles
 from client_runtime.serving.telemetry.request_log_settings import LogSettings, settings_of
 from client_runtime.serving_wire import model_management_pb2, prediction_log_pb2
 
-LOG = logging.getLogger("accel.serving.request_log")
+_log = logging.getLogger(__name__)
 MOST_WAITING = 1000
 MOST_WAITING_BYTES = 64 << 20
 MOST_FILE_BYTES = 64 << 20
@@ -54,10 +53,12 @@ class RequestLog:
         max_waiting: int = MOST_WAITING,
         max_waiting_bytes: int = MOST_WAITING_BYTES,
         max_file_bytes: int = MOST_FILE_BYTES,
+        max_files: int = 0,
         seed: int | None = None,
     ) -> None:
         """Log to files in `folder`, or anywhere; `observer` is told what became of each record."""
-        self._observer, self._folder, self._max_file_bytes = observer, folder, max_file_bytes
+        self._observer, self._folder = observer, folder
+        self._max_file_bytes, self._max_files = max_file_bytes, max_files
         self._random = random.Random(seed)  # noqa: S311 - chooses samples, nothing secret
         self._settings: Mapping[str, LogSettings] = {}
         self._files: dict[Path, LogFiles] = {}
@@ -70,7 +71,7 @@ class RequestLog:
         )
 
     def observe(self, event: Event) -> None:
-        """Follow the configuration, and log requests that succeeded."""
+        """Follow the configuration, which was found good, and log requests that succeeded."""
         match event:
             case Configured():
                 self._settings = self._configured(event.config)
@@ -83,16 +84,11 @@ class RequestLog:
             self._keep_only(set())
 
     def _configured(self, config: model_management_pb2.ModelServerConfig) -> dict[str, LogSettings]:
-        found = {}
-        for model in config.model_config_list.config:
-            try:
-                settings = settings_of(model, self._folder)
-            except ServingError as error:
-                LOG.warning("%s; its requests are not logged", error.message)
-                continue
-            if settings is not None:
-                found[model.name] = settings
-        return found
+        return {
+            model.name: settings
+            for model in config.model_config_list.config
+            if (settings := settings_of(model, self._folder)) is not None
+        }
 
     def _sample(self, event: RequestEnded) -> None:
         settings = self._settings.get(event.model)
@@ -107,7 +103,8 @@ class RequestLog:
     def _write(self, taken: list[tuple[RequestEnded, LogSettings, int]]) -> None:
         for event, settings, timestamp in taken:
             files = self._files.setdefault(
-                settings.prefix, LogFiles(settings.prefix, self._max_file_bytes)
+                settings.prefix,
+                LogFiles(settings.prefix, self._max_file_bytes, self._max_files),
             )
             record = prediction_log(event, settings, timestamp).SerializeToString()
             self._observer(RequestLogged(event.model, self._append(files, settings.prefix, record)))
@@ -118,7 +115,7 @@ class RequestLog:
             files.append(record)
         except OSError as error:
             if prefix not in self._failing:
-                LOG.warning("requests cannot be logged to %s: %s", prefix, error.strerror)
+                _log.warning("requests cannot be logged to %s: %s", prefix, error.strerror)
             self._failing.add(prefix)
             return Status.INTERNAL
         self._failing.discard(prefix)

@@ -128,6 +128,38 @@ class Histogram(_Series[_Distribution]):
             yield f"{name}_count{{{pairs}}} {sum(one.counts)}"
 
 
+class Families:
+    """Makes families, and keeps all that it made.
+
+    Attributes:
+        made: all of them.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        """`prefix` begins every name."""
+        self.made: list[Family] = []
+        self._prefix = prefix
+
+    def counter(self, name: str, text: str, *labels: str) -> Scalar:
+        """A new counter, described by a text."""
+        return self._scalar(name, "counter", text, labels)
+
+    def gauge(self, name: str, text: str, *labels: str) -> Scalar:
+        """A new gauge."""
+        return self._scalar(name, "gauge", text, labels)
+
+    def histogram(self, name: str, text: str, bounds: Sequence[float], *labels: str) -> Histogram:
+        """A new histogram over buckets of these upper bounds."""
+        histogram = Histogram(Description(self._prefix + name, "histogram", text, labels), bounds)
+        self.made.append(histogram)
+        return histogram
+
+    def _scalar(self, name: str, kind: str, text: str, labels: _Labels) -> Scalar:
+        scalar = Scalar(Description(self._prefix + name, kind, text, labels))
+        self.made.append(scalar)
+        return scalar
+
+
 def exponential(scale: float, growth: float, count: int) -> tuple[float, ...]:
     """`count` bounds, the first of them `scale`, each `growth` times the one before."""
     return tuple(accumulate([growth] * (count - 1), lambda bound, by: bound * by, initial=scale))

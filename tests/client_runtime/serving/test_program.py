@@ -34,7 +34,13 @@ class Backend:
         self._error, self._is_slow = error, is_slow
         self.closed = threading.Event()
         models = Models()
-        self.served = Served(models, models, lambda authorize: None)  # type: ignore[arg-type, return-value]
+        self.sessions_ended = threading.Event()
+        self.served = Served(
+            models,
+            models,  # type: ignore[arg-type]
+            lambda guard: None,  # type: ignore[arg-type, return-value]
+            end_sessions=self.sessions_ended.set,
+        )
 
     def load(self) -> None:
         """See program.Backend."""
@@ -147,5 +153,6 @@ def test_a_signal_ends_it_while_models_load(tmp_path: Path) -> None:
     backend = Backend(is_slow=True)
 
     assert run(backend, "--model_base_path=/m", *socket_flag(tmp_path)) == 0
+    assert backend.sessions_ended.is_set()
     assert backend.closed.is_set()
     assert not (tmp_path / "s").exists()

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import pytest
 
-from client_runtime.serving.access.asked_models import models_of_message, models_of_path
+from client_runtime.serving.access.asked_models import models_of_line, models_of_message
 from client_runtime.serving_wire import inference_pb2, model_management_pb2
 
 PATHS: list[tuple[str, Collection[str] | None]] = [
@@ -34,7 +34,13 @@ PATHS: list[tuple[str, Collection[str] | None]] = [
 @pytest.mark.parametrize(("path", "models"), PATHS)
 def test_paths(path: str, models: Collection[str] | None) -> None:
     """What is not sure to be one model, or none, is about all of them."""
-    assert models_of_path(path) == models
+    assert models_of_line("GET", path) == models
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
+def test_what_changes_is_about_all_models(method: str) -> None:
+    """A key for one model cannot have another folder served under its name."""
+    assert models_of_line(method, "/v1/models/m") is None
 
 
 def test_messages() -> None:

@@ -9,6 +9,7 @@ import pytest
 from client_runtime.serving.access.guard import Guard
 from client_runtime.serving.access.key_file import KeyFile
 from client_runtime.serving.events import Event, RequestRefused
+from client_runtime.serving.servable import Caller
 from client_runtime.serving.statuses import ServingError
 
 
@@ -57,21 +58,22 @@ def test_the_server_does_not_start_with_a_file_it_cannot_trust(tmp_path: Path, f
 
 
 def test_refusals_are_told(tmp_path: Path) -> None:
-    """With the door, and the name of the key where it has one."""
+    """With who called, and the name of the key where it has one."""
     path = tmp_path / "keys"
     digest = "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"  # of "key"
     path.write_text(f"someone sha256:{digest} m")
     told: list[Event] = []
-    guard = Guard("REST", KeyFile(str(path)), told.append)
+    caller = Caller(door="REST", peer="10.0.0.7")
+    guard = Guard(KeyFile(str(path)), told.append)
 
-    guard.admit({"x-api-key": "key"}.get, ["m"])
+    guard.admit({"x-api-key": "key"}.get, ["m"], caller)
     for headers in ({}, {"x-api-key": "key"}):
         with pytest.raises(ServingError):
-            guard.admit(headers.get, ["n"])
+            guard.admit(headers.get, ["n"], caller)
 
     assert [
-        (one.door, one.key, one.status.name) for one in told if isinstance(one, RequestRefused)
+        (one.caller, one.key, one.status.name) for one in told if isinstance(one, RequestRefused)
     ] == [
-        ("REST", "", "UNAUTHENTICATED"),
-        ("REST", "someone", "PERMISSION_DENIED"),
+        (caller, "", "UNAUTHENTICATED"),
+        (caller, "someone", "PERMISSION_DENIED"),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from accel_protocol.errors import Status
 from client_runtime.serving.access.guard import Guard
 from client_runtime.serving.access.key_file import KeyFile
+from client_runtime.serving.access.room import Room
 from client_runtime.serving.doors.channel_arguments import Arguments
 from client_runtime.serving.doors.grpc_server import GrpcServer
 from client_runtime.serving.doors.health import Health
@@ -50,6 +51,10 @@ class Models:
     def names(self) -> Sequence[str]:
         """See the Protocol."""
         return sorted({"m", "late", *self.available})
+
+    def labels(self, name: str) -> Mapping[str, int]:
+        """See the Protocol."""
+        return {}
 
     def status(self, name: str, version: int | None) -> Any:
         """See the Protocol."""
@@ -146,11 +151,13 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opens]:
     """Opens a gRPC server on a UNIX socket."""
     opened: list[Door] = []
 
-    def opens(keys: str | None = None, arguments: Arguments | None = None) -> Door:
+    def opens(keys: str | None = None, arguments: Arguments | None = None, places: int = 0) -> Door:
         models, told = Models(), []
-        guard = Guard("GRPC", None if keys is None else KeyFile(keys), told.append)
+        key_file = None if keys is None else KeyFile(keys)
+        guard = Guard(key_file, told.append, Room(places))
         socket = f"unix:{tmp_path_factory.mktemp('door')}/s"
-        handlers = services(models, models, guard, lambda _: len(models.reloaded))
+        reloads = lambda _: len(models.reloaded)  # noqa: E731
+        handlers = services(models, models, guard, reloads, told.append)
         server = GrpcServer(handlers, SERVICES, guard, 8, arguments or [], Health(models))
         server.listen(socket, None)
         server.start()

@@ -14,8 +14,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from accel_protocol.errors import Status
 from client_runtime.serving.access.guard import Guard
 from client_runtime.serving.doors.grpc_server import GrpcServer
+from client_runtime.serving.events import RequestBegan, RequestEnded, RequestRefused
 from client_runtime.serving.statuses import ServingError
 from client_runtime.serving_wire import inference_pb2, model_management_pb2
 from tests.client_runtime.serving.doors.conftest import Door, Opens
@@ -30,6 +32,15 @@ def refusal(door: Door, model: str, **options: Any) -> grpc.RpcError:
     with pytest.raises(grpc.RpcError) as raised:
         door.predict(model, **options)
     return raised.value
+
+
+def is_refused(door: Door) -> bool:
+    """Whether no more calls are taken."""
+    try:
+        door.predict("m", timeout=patience(5))
+    except grpc.RpcError as error:
+        return error.code() is grpc.StatusCode.UNAVAILABLE
+    return False
 
 
 def check(door: Door, service: str) -> int:
@@ -125,6 +136,77 @@ def test_what_nobody_expected_is_not_told(door: Opens, caplog: pytest.LogCapture
     assert "a secret of the server" in caplog.text
 
 
+def test_a_request_is_told_when_it_begins_and_ends(door: Opens) -> None:
+    """Once each, by the same caller, with the bytes of both messages."""
+    one = door()
+    one.predict("m", metadata=[("x-request-id", "mine")])
+
+    began, ended = one.told
+    assert isinstance(began, RequestBegan)
+    assert isinstance(ended, RequestEnded)
+    assert began.caller is ended.caller is one.models.asked[0].caller
+    assert (ended.caller.api, ended.model, ended.status) == ("Predict", "m", None)
+    assert (ended.caller.bytes_in, ended.bytes_out) == (18, ended.response.ByteSize())
+
+
+@pytest.mark.parametrize(
+    ("model", "status"), [("refuses", "FAILED_PRECONDITION"), ("breaks", "INTERNAL")]
+)
+def test_a_request_that_fails_is_told(door: Opens, model: str, status: str) -> None:
+    """With the status that its client gets."""
+    one = door()
+    refusal(one, model)
+
+    ended = one.told[-1]
+    assert isinstance(ended, RequestEnded)
+    assert ended.status is not None
+    assert (ended.model, ended.status.name, ended.response) == (model, status, None)
+
+
+def test_questions_about_models_are_told_too(door: Opens) -> None:
+    """By their own names."""
+    one = door()
+    request = model_management_pb2.GetModelStatusRequest(model_spec={"name": "m"})
+    one.call("ModelService", "GetModelStatus", request)
+
+    ended = one.told[-1]
+    assert isinstance(ended, RequestEnded)
+    assert (ended.caller.api, ended.model) == ("GetModelStatus", "m")
+
+
+def test_what_is_no_message_is_refused(door: Opens) -> None:
+    """As the client's mistake."""
+    one = door()
+    with grpc.insecure_channel(one.socket) as channel:
+        stub = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+        with pytest.raises(grpc.RpcError) as raised:
+            stub(b"\xff", timeout=patience(30))
+
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    (refused,) = one.told
+    assert isinstance(refused, RequestRefused)
+    assert (refused.caller.api, refused.status) == ("Predict", Status.INVALID_ARGUMENT)
+
+
+def test_requests_without_a_place_are_refused(door: Opens) -> None:
+    """Those that run models; the others need none, and a place that was left is free again."""
+    one = door(places=1)
+    asking = threading.Thread(target=one.predict, args=("blocks",))
+    asking.start()
+    assert one.models.entered.wait(patience(30))
+
+    assert refusal(one, "m").code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    refused = one.told[-1]
+    assert isinstance(refused, RequestRefused)
+    assert refused.status is Status.RESOURCE_EXHAUSTED
+    request = model_management_pb2.GetModelStatusRequest(model_spec={"name": "m"})
+    assert one.call("ModelService", "GetModelStatus", request).model_version_status
+
+    one.models.let_go.set()
+    asking.join(patience(30))
+    assert one.predict("m") == 2.0
+
+
 def test_a_client_that_leaves_cancels_its_request(door: Opens) -> None:
     """So that what it asked for is not computed for nobody."""
     one = door()
@@ -184,6 +266,26 @@ def test_watchers_of_health_hear_of_changes_and_do_not_delay_the_end(door: Opens
         assert [answer.status for answer in watch] == [NOT_SERVING]
 
 
+def test_reflection_does_not_delay_the_end(door: Opens) -> None:
+    """A client may hold its stream open for as long as it likes."""
+    one = door()
+    with grpc.insecure_channel(one.socket) as channel:
+        asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+        never = threading.Event()
+
+        def requests() -> Any:
+            yield next(asked)
+            never.wait(patience(60))
+
+        stream = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(requests())
+        assert next(stream).list_services_response.service
+        draining = threading.Thread(target=one.server.drain, args=(patience(60),))
+        draining.start()
+        draining.join(patience(30))
+        assert not draining.is_alive()
+        never.set()
+
+
 def test_a_drain_waits_for_requests_and_takes_no_more(door: Opens) -> None:
     """What was accepted is answered."""
     one = door()
@@ -193,7 +295,7 @@ def test_a_drain_waits_for_requests_and_takes_no_more(door: Opens) -> None:
     assert one.models.entered.wait(patience(30))
     draining = threading.Thread(target=one.server.drain, args=(patience(60),))
     draining.start()
-    eventually(lambda: refusal(one, "m", timeout=patience(5)).code() is grpc.StatusCode.UNAVAILABLE)
+    eventually(lambda: is_refused(one))
     assert draining.is_alive()
 
     one.models.let_go.set()
@@ -275,7 +377,9 @@ def test_others_are_refused(
 
     assert refusal(one, model, metadata=metadata).code() is code
     assert one.models.asked == []
-    assert len(one.told) == 1
+    (refused,) = one.told
+    assert isinstance(refused, RequestRefused)
+    assert (refused.caller.door, refused.caller.api) == ("GRPC", "Predict")
 
 
 def test_reflection_needs_a_key(door: Opens, keys: str) -> None:
@@ -292,7 +396,7 @@ def test_a_socket_file_is_replaced_and_a_taken_port_refused(tmp_path: Path) -> N
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))
-    first, second = (GrpcServer([], [], Guard("GRPC"), 1, [], None) for _ in range(2))
+    first, second = (GrpcServer([], [], Guard(), 1, [], None) for _ in range(2))
     first.listen(f"unix:{path}", None)
     port = first.listen("127.0.0.1:0", None)
 

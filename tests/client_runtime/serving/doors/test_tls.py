@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
 import pytest
+from aiohttp import web
 from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -19,6 +22,7 @@ from accel_daemon.cli.main import cli
 from accel_daemon.pki.authority import Authority, create_authority, issue_leaf, private_key_pem
 from client_runtime.serving.access.guard import Guard
 from client_runtime.serving.doors.grpc_server import GrpcServer
+from client_runtime.serving.doors.rest_server import RestServer
 from client_runtime.serving.doors.tls import grpc_tls, rest_tls
 from client_runtime.serving.flags.settings import Settings
 from client_runtime.serving.statuses import ServingError
@@ -86,7 +90,7 @@ def connects(
     """Whether a client that trusts the authority comes through to a server with these settings."""
     tls = grpc_tls(settings)
     assert tls is not None
-    server = GrpcServer([], [], Guard("GRPC"), 1, [], None)
+    server = GrpcServer([], [], Guard(), 1, [], None)
     port = server.listen("127.0.0.1:0", tls.grpc_credentials())
     server.start()
     shown = (client.key.encode(), client.certificate.encode()) if client else (None, None)
@@ -148,6 +152,44 @@ def test_the_daemons_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert connects(Settings(tls=True), _Trusted(ca.read_bytes()), name="models.example")
     assert not connects(Settings(tls=True), _Trusted(ca.read_bytes()), name="other.example")
     assert (tmp_path / "serving" / "key.pem").stat().st_mode & 0o077 == 0
+
+
+def shown(port: int, trusted: Pair) -> bool:
+    """Whether a server shows a certificate that its client trusts."""
+    context = ssl.create_default_context(cadata=trusted.certificate)
+    context.check_hostname = False
+    with socket.create_connection(("127.0.0.1", port), patience(10)) as plain:
+        try:
+            context.wrap_socket(plain).close()
+        except ssl.SSLCertVerificationError:
+            return False
+    return True
+
+
+def test_a_new_certificate_is_shown_without_a_restart(tmp_path: Path) -> None:
+    """By both servers, as soon as its key is there too; until then the old one is."""
+    old, new = self_signed(), self_signed()
+    files = tmp_path / "certificate", tmp_path / "key"
+    for file, text in zip(files, (old.certificate, old.key), strict=True):
+        file.write_text(text)
+    tls = grpc_tls(Settings(tls_cert_file=str(files[0]), tls_key_file=str(files[1])))
+    assert tls is not None
+    grpc_server = GrpcServer([], [], Guard(), 1, [], None)
+    port = grpc_server.listen("127.0.0.1:0", tls.grpc_credentials())
+    grpc_server.start()
+    rest_server = RestServer(lambda _: web.AppRunner(web.Application()), 0, tls.ssl_context())
+    rest_server.start()
+    ports = port, rest_server.port
+    try:
+        assert [shown(port, old) for port in ports] == [True, True]
+        files[0].write_text(new.certificate)
+        assert [shown(port, old) for port in ports] == [True, True]
+        files[1].write_text(new.key)
+        assert [shown(port, new) for port in ports] == [True, True]
+        assert [shown(port, old) for port in ports] == [False, False]
+    finally:
+        rest_server.drain()
+        grpc_server.drain(0)
 
 
 @dataclass

@@ -40,6 +40,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"tls_cert_file": "f"}, "of use together only"),
     ({"tls_client_ca_file": "f"}, "--tls_client_ca_file needs"),
     ({"rest_tls": True}, "--rest_tls needs"),
+    ({"swap": "first"}, "--swap is one of: load_first, unload_first."),
+    ({"rest_model_management": True}, "--rest_model_management needs"),
     ({"port": 65536}, "65536 is no port."),
     ({"rest_api_port": -1}, "-1 is no port."),
     ({"use_alts_credentials": True}, "ALTS"),
@@ -64,6 +66,7 @@ def test_contradictions_are_refused(changes: dict[str, Any], message: str) -> No
         {"enable_batching": True, "batching_parameters_file": "f"},
         {"tls": True, "tls_client_ca_file": "f", "rest_tls": True},
         {"tls_cert_file": "f", "tls_key_file": "f"},
+        {"swap": "unload_first", "rest_model_management": True, "api_keys_file": "f"},
         {"tensorflow_session_parallelism": 1, "tensorflow_intra_op_parallelism": 1},
     ],
 )

@@ -15,12 +15,12 @@ import pytest
 
 from accel_protocol.errors import Status
 from accel_protocol.tensors import Array
-from client_runtime.serving.models import config_text
 from client_runtime.serving.models.catalog import ServableCatalog
 from client_runtime.serving.models.ledger import LoadRules
 from client_runtime.serving.models.options import CatalogOptions
 from client_runtime.serving.servable import Bounds, ServableId
 from client_runtime.serving.statuses import ServingError
+from client_runtime.serving.text_files import parse_text
 from client_runtime.serving_wire.inference_pb2 import ModelSpec
 from client_runtime.serving_wire.model_management_pb2 import ModelServerConfig
 from tests.conftest import patience
@@ -92,10 +92,15 @@ class MemoryLoader:
         return self.gates.setdefault(ServableId(name, version), threading.Event())
 
 
+def config_of(text: str) -> ModelServerConfig:
+    """A configuration of its text."""
+    return parse_text("models.config", text, ModelServerConfig)
+
+
 def configured(*models: str) -> ModelServerConfig:
     """A configuration from the inner text of each model."""
     configs = (f"config {{ {model} model_platform: 'tensorflow' }}" for model in models)
-    return config_text.parse(f"model_config_list {{ {' '.join(configs)} }}")
+    return config_of(f"model_config_list {{ {' '.join(configs)} }}")
 
 
 def spec(name: str, version: int | None = None, label: str | None = None) -> ModelSpec:
@@ -137,9 +142,10 @@ def begin(loader: MemoryLoader) -> Iterator[Begin]:
         config: ModelServerConfig, rules: LoadRules | None = None, **options: Any
     ) -> ServableCatalog:
         observe, told = options.pop("observe", None), options.pop("configured", None)
+        check = options.pop("check", None)
         rules = rules or LoadRules(retries=1, retry_interval=0.0)
         chosen = CatalogOptions(**{"poll_seconds": 0.02, "rules": rules, **options})
-        catalogs.append(ServableCatalog(config, loader, chosen, observe, told))
+        catalogs.append(ServableCatalog(config, loader, chosen, observe, told, check))
         catalogs[-1].start()
         return catalogs[-1]
 

@@ -11,17 +11,18 @@ from pathlib import Path
 import pytest
 
 from accel_protocol.errors import Status
-from client_runtime.serving.models import config_text, folders
+from client_runtime.serving.models import folders
 from client_runtime.serving.models.catalog import ServableCatalog
 from client_runtime.serving.models.labels import LabelRule
 from client_runtime.serving.models.ledger import LoadRules
-from client_runtime.serving.models.lifecycle import Event, State
+from client_runtime.serving.models.lifecycle import News, State
 from client_runtime.serving.servable import Bounds, ServableId
-from client_runtime.serving.statuses import ServingError
+from client_runtime.serving.statuses import ServingError, invalid
 from client_runtime.serving_wire.model_management_pb2 import ModelConfig, ModelServerConfig
 from tests.client_runtime.serving.models.conftest import (
     Begin,
     MemoryLoader,
+    config_of,
     configured,
     in_time,
     served,
@@ -418,12 +419,26 @@ def test_one_model_can_be_put_and_removed(begin: Begin, tmp_path: Path) -> None:
     assert catalog.names() == ["kept"]
 
 
+def test_a_configuration_may_be_refused_by_others(begin: Begin, tmp_path: Path) -> None:
+    """Then nothing of it is served."""
+
+    def check(model: ModelConfig) -> None:
+        if model.name == "worse":
+            raise invalid("not this one")
+
+    catalog = begin(configured(_model(tmp_path, "m", 1)), check=check)
+    both = configured(_model(tmp_path, "new", 1), _model(tmp_path, "worse", 1))
+    with pytest.raises(ServingError, match="not this one"):
+        catalog.reload(both, in_time())
+    assert catalog.names() == ["m"]
+
+
 @pytest.mark.parametrize("text", ["", "custom_model_config {}"])
 def test_a_reload_takes_lists_only(begin: Begin, text: str) -> None:
     """As the original says."""
     catalog = begin(configured())
     with pytest.raises(ServingError) as failure:
-        catalog.reload(config_text.parse(text), in_time())
+        catalog.reload(config_of(text), in_time())
     assert failure.value.message == (
         "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList "
         "is currently supported"
@@ -517,22 +532,22 @@ def _write(file: Path, config: ModelServerConfig) -> None:
 
 def test_events_are_told_in_order(begin: Begin, tmp_path: Path) -> None:
     """An observer may ask the catalog, and may fail."""
-    told: list[Event] = []
+    told: list[News] = []
 
-    def observe(event: Event) -> None:
-        told.append(event)
+    def observe(news: News) -> None:
+        told.append(news)
         catalog.status("m", None)
         raise RuntimeError("an observer's own fault")
 
     gate = threading.Event()
     made = _model(tmp_path, "m", 1)
-    catalog = begin(configured(), observe=lambda event: gate.wait() and observe(event))
+    catalog = begin(configured(), observe=lambda news: gate.wait() and observe(news))
     gate.set()
     catalog.reload(configured(made), in_time())
     (tmp_path / "m" / "1").rmdir()
     eventually(lambda: len(told) == 5)
-    assert [event.state for event in told] == list(State)
-    assert all(event.id == ServableId("m", 1) and event.error is None for event in told)
+    assert [news.state for news in told] == list(State)
+    assert all(news.id == ServableId("m", 1) and news.error is None for news in told)
 
 
 def test_configurations_are_told(begin: Begin, tmp_path: Path) -> None:
@@ -558,12 +573,12 @@ def test_a_failed_try_is_told(
     begin: Begin, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With its error, to the observer and in the log."""
-    told: list[Event] = []
+    told: list[News] = []
     broken = configured(_model(tmp_path, "m", 1, fault="broken"))
     with caplog.at_level(logging.ERROR):
         begin(broken, observe=told.append)
         eventually(lambda: told and told[-1].state is State.END)
-    errors = [(event.state, str(event.error)) for event in told if event.error]
+    errors = [(news.state, str(news.error)) for news in told if news.error]
     assert errors == [(State.LOADING, "broken"), (State.END, "broken")]
     assert caplog.messages[-2:] == [
         "Servable {name: m version: 1} cannot be loaded: NOT_FOUND: broken; it is tried again",

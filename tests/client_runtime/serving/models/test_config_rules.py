@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from accel_protocol.errors import Status
-from client_runtime.serving.models import config_rules, config_text
+from client_runtime.serving.models import config_rules
 from client_runtime.serving.statuses import ServingError
 from client_runtime.serving_wire.model_management_pb2 import ModelConfig, ModelServerConfig
+from tests.client_runtime.serving.models.conftest import config_of
 
 _M = "config { name: 'm' base_path: '/m' model_platform: 'tensorflow' }"
 _TYPE = "config { name: 'm' base_path: '/m' model_type: TENSORFLOW }"
@@ -17,7 +18,7 @@ _TYPE = "config { name: 'm' base_path: '/m' model_type: TENSORFLOW }"
 
 def _refusal(new: str, old: str = "") -> ServingError:
     with pytest.raises(ServingError) as failure:
-        config_rules.check(config_text.parse(new), config_text.parse(old))
+        config_rules.check(config_of(new), config_of(old))
     return failure.value
 
 
@@ -100,7 +101,7 @@ def test_a_custom_configuration_is_refused() -> None:
 )
 def test_what_is_right_passes(new: str, old: str) -> None:
     """First configurations, the same again, none, and the old way to say the platform."""
-    config_rules.check(config_text.parse(new), config_text.parse(old))
+    config_rules.check(config_of(new), config_of(old))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_a_base_path_is_a_local_folder(base_path: str, folder: str | None) -> No
 def test_models_that_serve_alike() -> None:
     """Labels make no difference to what is loaded; the path and the policy do."""
     model = ModelServerConfig(
-        model_config_list=config_text.parse(f"model_config_list {{ {_M} }}").model_config_list
+        model_config_list=config_of(f"model_config_list {{ {_M} }}").model_config_list
     ).model_config_list.config[0]
     labelled, moved, all_of_it = ModelConfig(), ModelConfig(), ModelConfig()
     for copy in (labelled, moved, all_of_it):

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from accel_protocol.errors import Status
 from client_runtime.serving.models.ledger import Ledger, LoadRules, Order, Task
-from client_runtime.serving.models.lifecycle import Event, State, Version
+from client_runtime.serving.models.lifecycle import News, State, Version
 from client_runtime.serving.models.plan import Swap
 from client_runtime.serving.servable import ServableId
 from client_runtime.serving.statuses import ServingError
@@ -69,11 +69,38 @@ def test_a_life_from_start_to_end() -> None:
     assert (load.task, close.task) == (Task.LOAD, Task.CLOSE)
     assert close.version.servable is None
     seconds = [0.0, 1.0, 3.0, 2.0, 2.0]
-    assert list(ledger.events) == [
-        Event(ServableId("m", 1), state, None, took, Path("/m/1"))
+    assert list(ledger.news) == [
+        News(ServableId("m", 1), state, None, took, Path("/m/1"), state is State.AVAILABLE)
         for state, took in zip(State, seconds, strict=True)
     ]
     assert ledger.is_empty()
+
+
+def test_each_try_to_load_is_told_once() -> None:
+    """With its error; and not again when the version is given up while it waits for the next."""
+    ledger = Ledger(LoadRules(retries=5, retry_interval=60.0))
+    ledger.aspire("m", _folders(1), 0.0)
+    (load,) = ledger.orders(0.0)
+    ledger.load_ended(load.version, ServingError(Status.INTERNAL, "broken"), 1.0)
+    (again,) = ledger.orders(61.0)
+    ledger.load_ended(again.version, ServingError(Status.INTERNAL, "broken"), 62.0)
+    ledger.aspire("m", {}, 63.0)
+    assert [(one.state, one.ends_load) for one in ledger.news] == [
+        (State.START, False),
+        (State.LOADING, False),
+        (State.LOADING, True),
+        (State.LOADING, True),
+        (State.END, False),
+    ]
+
+
+def test_the_last_try_to_load_is_told_with_the_end() -> None:
+    """Of a version that is not tried again."""
+    ledger = Ledger(LoadRules(retries=0))
+    ledger.aspire("m", _folders(1), 0.0)
+    (load,) = ledger.orders(0.0)
+    ledger.load_ended(load.version, ServingError(Status.INTERNAL, "broken"), 1.0)
+    assert (ledger.news[-1].state, ledger.news[-1].ends_load) == (State.END, True)
 
 
 def test_the_new_version_answers_before_the_old_one_goes() -> None:
@@ -413,10 +440,10 @@ class _Lives(RuleBasedStateMachine):
                 self.cancelled.append(order)
             else:
                 self.open.append(order)
-        while self.ledger.events:
-            event = self.ledger.events.popleft()
-            assert event.seconds >= 0
-            self.told[event.id] = event.state
+        while self.ledger.news:
+            news = self.ledger.news.popleft()
+            assert news.seconds >= 0
+            self.told[news.id] = news.state
         for model in self.ledger.models.values():
             for version in model.versions.values():
                 assert self.told[version.id] is version.state

@@ -99,6 +99,10 @@ class HalfPlusTwo:
         """As it was set."""
         return self.is_ready
 
+    def labels(self, name: str) -> Mapping[str, int]:
+        """See the Protocol."""
+        return {LABEL: VERSION}
+
     def status(self, name: str, version: int | None) -> model_management_pb2.GetModelStatusResponse:
         """One version that is available."""
         if name != self.name:

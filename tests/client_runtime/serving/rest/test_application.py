@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import http.client
+import io
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from accel_protocol.errors import Status
+from client_runtime.serving.access.guard import Guard
+from client_runtime.serving.access.key_file import KeyFile
+from client_runtime.serving.access.room import Room
+from client_runtime.serving.events import Event, RequestBegan, RequestEnded, RequestRefused
 from client_runtime.serving.rest.hooks import Hooks, Page
 from client_runtime.serving.rest.options import RestOptions
-from client_runtime.serving.rest.outcome import Outcome
-from client_runtime.serving.statuses import ServingError
+from client_runtime.serving.servable import Bounds
 from client_runtime.serving_wire import inference_pb2
+from client_runtime.serving_wire.model_management_pb2 import ModelConfig
 from client_runtime.serving_wire.tensor_protos import to_array, to_proto
 from tests.client_runtime.serving.rest.conftest import Server, serve
 from tests.conftest import eventually
@@ -187,11 +195,69 @@ def test_metadata(server: Server) -> None:
 def test_listing(server: Server) -> None:
     """All models with their versions, where TensorFlow Serving answers an error."""
     (model,) = server.ask("GET", "/v1/models").json["models"]
-    assert model["name"] == "half"
+    assert (model["name"], model["version_labels"]) == ("half", {"stable": "3"})
     assert model["model_version_status"][0]["state"] == "AVAILABLE"
     with serve(RestOptions(list_models=False)) as strict:
         answer = strict.ask("GET", "/v1/models")
     assert (answer.status, answer.error) == (400, "Missing model name in request.")
+
+
+def test_npy(server: Server) -> None:
+    """An array of NumPy's is answered with one."""
+    sent = io.BytesIO()
+    np.save(sent, np.float32([[2, 4]]))
+    headers = {"Content-Type": "application/x-npy"}
+    answer = server.ask("POST", PREDICT, sent.getvalue(), headers)
+    assert answer.headers["Content-Type"] == "application/x-npy"
+    assert answer.headers["X-Model-Version"] == "3"
+    np.testing.assert_array_equal(np.load(io.BytesIO(answer.body)), np.float32([[3, 4]]))
+    assert server.ask("POST", PREDICT, b"[2, 4]", headers).error.startswith("The body is no .npy")
+
+
+class Edits:
+    """Notes what is to be served."""
+
+    def __init__(self) -> None:
+        self.put: list[ModelConfig] = []
+        self.removed: list[str] = []
+
+    def put_model(self, model: ModelConfig, bounds: Bounds) -> None:
+        """See Editor."""
+        self.put.append(model)
+
+    def remove_model(self, name: str, bounds: Bounds) -> None:
+        """See Editor."""
+        self.removed.append(name)
+
+
+def test_models_are_added_and_removed() -> None:
+    """Where there is an editor; the answer is the model's states."""
+    edits = Edits()
+    with serve(RestOptions(), Hooks(editor=edits)) as server:
+        answer = server.ask("PUT", "/v1/models/half", '{"base_path": "/m"}')
+        assert answer.json["model_version_status"][0]["state"] == "AVAILABLE"
+        removed = server.ask("DELETE", "/v1/models/half")
+        assert (removed.status, removed.json) == (200, {})
+        assert server.ask("PUT", "/v1/models/half/versions/1", "{}").status == 400
+    assert edits.put == [ModelConfig(name="half", base_path="/m", model_platform="tensorflow")]
+    assert edits.removed == ["half"]
+
+
+def test_changing_models_needs_a_key_for_all(tmp_path: Path) -> None:
+    """One for the model alone could have any folder served under its name."""
+    edits, keys = Edits(), tmp_path / "keys"
+    lines = [
+        f"{name} sha256:{hashlib.sha256(name.encode()).hexdigest()} {models}"
+        for name, models in (("one", "half"), ("all", "*"))
+    ]
+    keys.write_text("\n".join(lines))
+    hooks = Hooks(guard=Guard(KeyFile(str(keys))), editor=edits)
+    with serve(RestOptions(), hooks) as server:
+        statuses = [
+            server.ask("DELETE", "/v1/models/half", headers={"x-api-key": key}).status
+            for key in ("one", "all")
+        ]
+    assert (statuses, edits.removed) == ([403, 200], ["half"])
 
 
 def test_protobuf(server: Server) -> None:
@@ -306,39 +372,131 @@ def test_a_request_that_waited_too_long_is_not_run() -> None:
 
 
 def test_client_that_leaves() -> None:
-    """Its run is cancelled, and the outcome says so."""
-    outcomes: list[Outcome] = []
-    with serve(RestOptions(timeout_seconds=0), Hooks(observe=outcomes.append)) as server:
+    """Its run is cancelled, and the observer is told so."""
+    told: list[Event] = []
+    with serve(RestOptions(timeout_seconds=0), Hooks(observe=told.append)) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port)
         connection.request("POST", PREDICT, '{"signature_name": "wait", "instances": [1]}')
         eventually(lambda: server.model.bounds)
         connection.close()
         eventually(lambda: server.model.cancelled)
-        eventually(lambda: outcomes)
-    assert (outcomes[0].http_status, outcomes[0].error) == (499, Status.CANCELLED)
+        eventually(lambda: len(told) == 2)
+    ended = told[1]
+    assert isinstance(ended, RequestEnded)
+    assert (ended.model, ended.status, ended.bytes_out) == ("half", Status.CANCELLED, 0)
 
 
-def test_hooks() -> None:
-    """Further pages, keys, and what became of requests."""
-    outcomes: list[Outcome] = []
-
-    def authorize(headers: object, path: str) -> None:
-        if headers.get("Authorization") != "Bearer k":  # type: ignore[attr-defined]
-            raise ServingError(Status.UNAUTHENTICATED, f"A key is needed for {path}.")
-
-    pages = {"/metrics": lambda: Page(b"up 1\n")}
-    with serve(RestOptions(), Hooks(pages, authorize, outcomes.append)) as server:
+def test_keys_are_needed_but_for_health(tmp_path: Path) -> None:
+    """For pages too; what was refused is told once."""
+    told: list[Event] = []
+    keys = tmp_path / "keys"
+    keys.write_text(f"one sha256:{hashlib.sha256(b'k').hexdigest()} *")
+    hooks = Hooks(
+        {"/metrics": lambda: Page(b"up 1\n")},
+        Guard(KeyFile(str(keys)), told.append),
+        told.append,
+    )
+    with serve(RestOptions(), hooks) as server:
         key = {"Authorization": "Bearer k"}
         assert server.ask("GET", "/metrics", headers=key).body == b"up 1\n"
         refused = server.ask("GET", "/metrics")
         assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
-        assert server.predict(INSTANCES).error == f"A key is needed for {PREDICT}."
+        assert server.predict(INSTANCES).error.startswith("An API key is needed")
         assert server.ask("GET", "/healthz").status == 200
+        refusals = [one for one in told if isinstance(one, RequestRefused)]
+        assert len(refusals) == len(told) == 2
+        assert {one.status for one in refusals} == {Status.UNAUTHENTICATED}
+        assert {one.caller.peer for one in refusals} == {"127.0.0.1"}
         assert server.ask("POST", PREDICT, INSTANCES, key).status == 200
-    last = outcomes[-1]
-    assert (last.model, last.api, last.version, last.error) == ("half", "predict", 3, None)
-    assert last.received == len(INSTANCES)
-    assert [each.http_status for each in outcomes] == [200, 401, 401, 200, 200]
+
+
+def test_a_request_is_told_when_it_begins_and_ends() -> None:
+    """Once each, with its messages, and its bytes as they were sent."""
+    told: list[Event] = []
+    with serve(RestOptions(), Hooks(observe=told.append)) as server:
+        answer = server.ask("POST", PREDICT, INSTANCES, {"X-Request-Id": "mine"})
+        (bounds,) = server.model.bounds
+    began, ended = told
+    assert isinstance(began, RequestBegan)
+    assert isinstance(ended, RequestEnded)
+    assert began.caller is ended.caller is bounds.caller
+    assert (ended.caller.request_id, ended.caller.api) == ("mine", "predict")
+    assert (ended.model, ended.version, ended.signature) == ("half", 3, "serving_default")
+    assert (ended.caller.bytes_in, ended.bytes_out) == (len(INSTANCES), len(answer.body))
+    assert ended.request.inputs["x"].dtype == 1
+    assert ended.response.outputs["y"].dtype == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "expected"),
+    [
+        ("POST", PREDICT, "x", ("predict", "half", Status.INVALID_ARGUMENT)),
+        (
+            "POST",
+            "/v1/models/half/versions/9:predict",
+            INSTANCES,
+            ("predict", "half", Status.NOT_FOUND),
+        ),
+        ("GET", "/v1/models/none", None, ("status", "none", Status.NOT_FOUND)),
+        ("GET", "/v1/models/half", None, ("status", "half", None)),
+        ("GET", "/v1/models/half/metadata", None, ("metadata", "half", None)),
+        ("GET", "/v1/models", None, ("list", "", None)),
+        ("POST", "/v1/other", "", ("", "", Status.INVALID_ARGUMENT)),
+    ],
+)
+def test_whatever_is_asked_of_the_api_is_told(
+    told_server: tuple[Server, list[Event]],
+    method: str,
+    path: str,
+    body: str | None,
+    expected: tuple[str, str, Status | None],
+) -> None:
+    """Refused or not, and once."""
+    server, told = told_server
+    told.clear()
+    server.ask(method, path, body)
+    (ended,) = (one for one in told if not isinstance(one, RequestBegan))
+    assert isinstance(ended, RequestEnded)
+    assert (ended.caller.api, ended.model, ended.status) == expected
+
+
+@pytest.fixture(scope="module")
+def told_server() -> Iterator[tuple[Server, list[Event]]]:
+    """A server, and what it has told."""
+    told: list[Event] = []
+    with serve(RestOptions(), Hooks(observe=told.append)) as server:
+        yield server, told
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/readyz"), ("GET", "/x"), ("OPTIONS", PREDICT)]
+)
+def test_what_is_no_request_of_the_api_is_not_told(
+    told_server: tuple[Server, list[Event]], method: str, path: str
+) -> None:
+    """Probes would fill the log."""
+    server, told = told_server
+    told.clear()
+    server.ask(method, path)
+    assert told == []
+
+
+def test_requests_without_a_place_are_refused() -> None:
+    """Before their body is read; others need none."""
+    told: list[Event] = []
+    guard = Guard(observe=told.append, room=Room(1))
+    hooks = Hooks(guard=guard, observe=told.append)
+    with serve(RestOptions(timeout_seconds=0), hooks) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        connection.request("POST", PREDICT, '{"signature_name": "wait", "instances": [1]}')
+        eventually(lambda: server.model.bounds)
+        assert server.predict("no JSON").status == 429
+        (refused,) = told[1:]
+        assert isinstance(refused, RequestRefused)
+        assert refused.status is Status.RESOURCE_EXHAUSTED
+        assert server.ask("GET", "/v1/models/half").status == 200
+        connection.close()
+        eventually(lambda: server.predict(INSTANCES).status == 200)
 
 
 def test_pages_do_not_wait_for_requests() -> None:

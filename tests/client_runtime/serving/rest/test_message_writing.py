@@ -83,11 +83,16 @@ def test_status() -> None:
 
 
 def test_listing() -> None:
-    """Models with the same states as alone; one may have none."""
-    listed = json.loads(message_writing.listing({"a": states(), "b": GetModelStatusResponse()}))
+    """Models with the same states as alone, which one may not have, and their labels."""
+    responses = {"a": states(), "b": GetModelStatusResponse()}
+    labels = {"a": {"new": 4, "old": 3}, "b": {}}
+    listed = json.loads(message_writing.listing(responses, labels))
     alone = json.loads(message_writing.status(states()))
-    assert listed == {"models": [{"name": "a", **alone}, {"name": "b", "model_version_status": []}]}
-    assert json.loads(message_writing.listing({})) == {"models": []}
+    assert listed["models"] == [
+        {"name": "a", "version_labels": {"new": "4", "old": "3"}, **alone},
+        {"name": "b", "version_labels": {}, "model_version_status": []},
+    ]
+    assert json.loads(message_writing.listing({}, {})) == {"models": []}
 
 
 def test_metadata() -> None:

@@ -106,3 +106,16 @@ def test_specs() -> None:
     assert paths.parse("GET", "/v1/models/m/versions/0").spec().HasField("version")
     assert paths.parse("GET", "/v1/models/m/labels/a").spec().version_label == "a"
     assert paths.parse("GET", "/v1/models/m").spec().WhichOneof("version_choice") is None
+
+
+@pytest.mark.parametrize(
+    ("http_method", "method"), [("PUT", Method.PUT), ("DELETE", Method.REMOVE)]
+)
+def test_changes(http_method: str, method: Method) -> None:
+    """Of a model by its name alone, and only where there may be any."""
+    assert paths.parse(http_method, "/v1/models/a%2Fb", may_change=True) == Target(method, "a/b")
+    for path in ("/v1/models/a/versions/5", "/v1/models/a:predict", "/v1/models", "/v1/models/a/b"):
+        with pytest.raises(ServingError, match="Malformed request"):
+            paths.parse(http_method, path, may_change=True)
+    with pytest.raises(ServingError, match="Malformed request"):
+        paths.parse(http_method, "/v1/models/a")

@@ -44,6 +44,7 @@ def request_ended(**changes: Any) -> RequestEnded:
         "seconds": 0.002,
         "request": predict_request(),
         "response": predict_response(),
+        "bytes_out": 44,
     }
     return RequestEnded(**(values | changes))
 

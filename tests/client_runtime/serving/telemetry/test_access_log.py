@@ -22,7 +22,6 @@ from client_runtime.serving.telemetry.access_log import (
 )
 from tests.client_runtime.serving.telemetry.events_of_a_day import (
     GRPC,
-    predict_response,
     request_ended,
     run_ended,
 )
@@ -57,7 +56,7 @@ def _members(*events: Event) -> list[dict[str, Any]]:
                 "status": "OK",
                 "ms": 2.0,
                 "bytes_in": 21,
-                "bytes_out": predict_response().ByteSize(),
+                "bytes_out": 44,
             },
         ),
         (
@@ -68,6 +67,7 @@ def _members(*events: Event) -> list[dict[str, Any]]:
                 signature="",
                 status=Status.NOT_FOUND,
                 response=None,
+                bytes_out=None,
             ),
             {
                 "request_id": "r2",
@@ -79,8 +79,18 @@ def _members(*events: Event) -> list[dict[str, Any]]:
             },
         ),
         (
-            RequestRefused("REST", "team-a", Status.PERMISSION_DENIED),
-            {"door": "REST", "key": "team-a", "status": "PERMISSION_DENIED"},
+            RequestRefused(
+                Caller(request_id="r3", door="REST", peer="10.0.0.7"),
+                "team-a",
+                Status.PERMISSION_DENIED,
+            ),
+            {
+                "request_id": "r3",
+                "door": "REST",
+                "peer": "10.0.0.7",
+                "key": "team-a",
+                "status": "PERMISSION_DENIED",
+            },
         ),
     ],
 )

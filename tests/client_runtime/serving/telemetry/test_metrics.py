@@ -29,7 +29,7 @@ from tests.client_runtime.serving.telemetry.events_of_a_day import (
     version_changed,
 )
 
-LOADED = version_changed("AVAILABLE", load_seconds=1.5, memory_bytes=4096)
+LOADED = version_changed("AVAILABLE", load_seconds=1.5, weight_bytes=4096)
 
 
 def _after(*events: Event) -> list[str]:
@@ -75,6 +75,16 @@ def _samples(lines: list[str], name: str) -> list[str]:
         ),
         (
             request_ended(caller=replace(GRPC, api="GetModelMetadata")),
+            ":tensorflow:serving:request_count",
+            [],
+        ),
+        (
+            request_ended(caller=Caller(door="REST"), model="", status=Status.INVALID_ARGUMENT),
+            ":tensorflow:serving:request_count",
+            [':tensorflow:serving:request_count{model_name="",status="INVALID_ARGUMENT"} 1'],
+        ),
+        (
+            request_ended(caller=Caller(door="REST", api="status")),
             ":tensorflow:serving:request_count",
             [],
         ),
@@ -181,7 +191,7 @@ def _samples(lines: list[str], name: str) -> list[str]:
             [':tensorflow:serving:request_log_count{model_name="half",status_code="OK"} 1'],
         ),
         (
-            RequestRefused("REST", "team-a", Status.RESOURCE_EXHAUSTED),
+            RequestRefused(Caller(door="REST"), "team-a", Status.RESOURCE_EXHAUSTED),
             "accel_serving_refused_total",
             ['accel_serving_refused_total{door="REST",key="team-a",status="RESOURCE_EXHAUSTED"} 1'],
         ),
@@ -197,8 +207,8 @@ def _samples(lines: list[str], name: str) -> list[str]:
         ),
         (
             LOADED,
-            "accel_serving_memory_bytes",
-            ['accel_serving_memory_bytes{model="half",version="3"} 4096'],
+            "accel_serving_weight_bytes",
+            ['accel_serving_weight_bytes{model="half",version="3"} 4096'],
         ),
         (
             version_changed("END", error="broken", status=Status.NOT_FOUND, load_seconds=1.0),

@@ -58,9 +58,9 @@ class _Server:
         return self.profiling._recording is not None
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server() -> Iterator[_Server]:
-    """One server for all."""
+    """A server of its own."""
     profiling = Profiling()
     service = ProfilerService(profiling)
     running = grpc.server(futures.ThreadPoolExecutor(4))
@@ -186,3 +186,9 @@ def test_nothing_is_kept_while_no_profile_runs() -> None:
     assert (kept.request, kept.response) == (None, None)
     with pytest.raises(RuntimeError, match="nothing"):
         profiling.end()
+
+
+def test_a_closed_service_records_no_longer(server: _Server) -> None:
+    """A profile that comes while the server ends is answered at once."""
+    server.service.close()
+    assert server.profile(session_id="late").result().empty_trace

@@ -222,6 +222,25 @@ def test_a_full_disk_leaves_no_part_of_a_record(
     assert found == [[b"first"], [b"third"]]
 
 
+def test_old_files_are_removed(tmp_path: Path) -> None:
+    """The newest are kept, by time, process and number; files of other logs are left alone."""
+    old = [f"half-20250101T000000Z-9-{number}.tfrecord" for number in (2, 10)]
+    others = ["half-life-20250101T000000Z-9-1.tfrecord", "half-notes.tfrecord"]
+    for name in [*old, *others]:
+        (tmp_path / name).touch()
+    files = LogFiles(tmp_path / "half", 10, max_files=2)
+    files.append(b"first")
+    assert not (tmp_path / old[0]).exists()
+    assert (tmp_path / old[1]).exists()
+    files.append(b"second")
+    files.append(b"third")
+    files.close()
+    kept = {path.name for path in tmp_path.iterdir()} - set(others)
+    assert len(kept) == 2
+    assert {name.rpartition("-")[2] for name in kept} == {"1.tfrecord", "2.tfrecord"}
+    assert all((tmp_path / name).exists() for name in others)
+
+
 def test_a_new_configuration_ends_a_log(tmp_path: Path) -> None:
     """Its model is not logged any more."""
     log = RequestLog()
@@ -266,15 +285,3 @@ def test_settings_that_cannot_be(model: model_management_pb2.ModelConfig, messag
     with pytest.raises(ServingError, match=f"Model half requests .*{message}") as caught:
         settings_of(model, Path("/logs"))
     assert caught.value.status == Status.INVALID_ARGUMENT
-
-
-def test_a_wrong_configuration_leaves_other_models_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It is said, and nothing else stops."""
-    log = RequestLog()
-    log.observe(_configured(_model("/l", 2, name="wrong"), _model(f"{tmp_path}/half")))
-    log.observe(request_ended())
-    log.close()
-    assert "Model wrong requests sampling_rate 2" in caplog.text
-    assert len(_records(tmp_path)) == 1
