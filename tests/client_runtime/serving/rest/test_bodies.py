@@ -34,7 +34,7 @@ def test_a_bound_is_kept_without_unpacking_all() -> None:
     assert bodies.unpacked(gzip.compress(bytes(1000)), 1000) == bytes(1000)
 
 
-@pytest.mark.parametrize("body", [b"\x1f\x8bno", gzip.compress(b"abc")[:-1]])
+@pytest.mark.parametrize("body", [b"\x1f\x8bno", gzip.compress(b"abc", mtime=0)[:-1]])
 def test_no_gzip(body: bytes) -> None:
     """Neither noise nor a part."""
     with pytest.raises(ServingError):
