@@ -59,7 +59,7 @@ class RestServer:
     def drain(self) -> None:
         """Accept nothing more, and let requests end in time."""
         self._draining.set()
-        if self._thread.is_alive():
+        if self._thread.is_alive() and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._end.set)
             self._thread.join()
         self._socket.close()
@@ -70,9 +70,10 @@ class RestServer:
             self._loop.run_until_complete(self._serve())
         except Exception as error:
             self._error = error
-            self._started.set()
         finally:
             self._loop.close()
+            # Last of all: who is told of the error may drain at once.
+            self._started.set()
 
     async def _serve(self) -> None:
         runner = self._application(self._draining)
