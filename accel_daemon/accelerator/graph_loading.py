@@ -83,8 +83,8 @@ class GraphLoading:
         shared = self._sharing.look(opened.manifest)
         if self._emulation is None:
             whole = needed_on_host(opened.manifest.files)
-        elif shared is None or not self._fits(opened, shared):
-            return opened.weights.total
+        elif shared is None:
+            whole = opened.weights.total
         else:
             whole = self._weigh(opened, shared).total
         return max(0, whole - counted(shared))
@@ -106,7 +106,7 @@ class GraphLoading:
     def _load_shared(self, graph_id: bytes, opened: Opened, shared: Shared) -> Loaded | None:
         """The graph; None where what it shares was closed meanwhile."""
         try:
-            if not self._fits(opened, shared) or not shared.has_place(graph_id):
+            if not shared.has_place(graph_id):
                 raise NotSharedError("there is no place for it beside the others")
             loaded = self._load(graph_id, opened, shared)
             if not shared.is_closed:
@@ -124,12 +124,6 @@ class GraphLoading:
         else:
             self._sharing.leave(shared)
         return None
-
-    def _fits(self, opened: Opened, shared: Shared) -> bool:
-        """Whether all that share are not too large together for what is emulated."""
-        if self._emulation is None:
-            return True
-        return self._weigh(opened, shared).total <= self._emulation.published.memory_bytes
 
     def _load(self, graph_id: bytes, opened: Opened, shared: Shared | None) -> Loaded:
         before, started = resident_bytes(), time.monotonic()

@@ -302,19 +302,36 @@ def test_what_fails_to_load_leaves_the_others(table: MakeTable) -> None:
     within(work())
 
 
-def test_what_cannot_share_is_loaded_by_itself(table: MakeTable) -> None:
-    """Because the engine says so, or because all together are too large for the type."""
+def test_what_the_engine_cannot_share_is_loaded_by_itself(table: MakeTable) -> None:
+    """It is counted by itself too, and closed alone."""
     made = table()
 
     async def work() -> None:
-        await made.load("alone")
+        alone = await made.load("alone")
         assert (made.mebibytes, made.closed) == ([700], [False])
-        await made.load("a", "b", "c")
+        made.graphs.unload(alone)
+        await until(lambda: made.closed == [True])
+
+    within(work())
+
+
+def test_what_is_too_large_together_takes_turns(table: MakeTable) -> None:
+    """Each fits into the type's memory; what is idle goes, and what runs makes the others wait."""
+    made = table()
+
+    async def work() -> None:
+        first = await made.load("a", "b", "c")
         await made.load("a", "b")
         assert made.mebibytes == [900, 0]
-        await made.load("d", "e", "f")
-        assert made.mebibytes == [900]
-        assert made.closed == [True, True, False]
+        running = made.run(first, **ENDLESS)
+        await until(made.engine.graphs[0].running.is_set)
+        with pytest.raises(BusyError):
+            await made.load("d", "e")
+        running.cancel()
+        await until(lambda: made.closed == [True])
+        await made.load("a", "b", "c")
+        await made.load("d", "e")
+        assert (made.mebibytes, made.closed) == ([800], [True, True, False])
 
     within(work())
 
