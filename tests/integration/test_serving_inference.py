@@ -354,18 +354,17 @@ def test_requests_are_batched_as_the_versions_folder_says(tmp_path: Path) -> Non
 def test_a_model_on_all_accelerators_outlives_one(half: Path, pair: Daemon) -> None:
     """Killed under load: requests wait or are UNAVAILABLE, and soon all is well again."""
     statuses: list[Status] = []
+    counts = [0] * 4
     stop = threading.Event()
 
-    def ask(served: Served) -> int:
-        count = 0
+    def ask(served: Served, number: int) -> None:
         while not stop.is_set():
             try:
                 bounds = Bounds(time.monotonic() + patience(20))
                 assert served.predict(bounds=bounds, x=np.float32([4]))["y"] == 4
-                count += 1
+                counts[number] += 1
             except ServingError as error:
                 statuses.append(error.status)
-        return count
 
     with (
         serving(half, default_replicas=ALL_ACCELERATORS) as served,
@@ -373,15 +372,16 @@ def test_a_model_on_all_accelerators_outlives_one(half: Path, pair: Daemon) -> N
     ):
         assert (graphs_of(0), graphs_of(1)) == (5, 5)
         pids = [one["pid"] for one in pair.status()["accelerators"]]
-        asking = [threads.submit(ask, served) for _ in range(4)]
+        asking = [threads.submit(ask, served, number) for number in range(4)]
         try:
             eventually(lambda: runs_of(0) > 20 and runs_of(1) > 20)
             os.kill(pids[1], signal.SIGKILL)
             eventually(lambda: is_back(pair, pids[1]), 60)
-            eventually(lambda: runs_of(1) > 20, 60)
+            eventually(lambda: runs_of(1) > 20 and min(counts) > 20, 60)
         finally:
             stop.set()
-        assert all(one.result(patience(60)) > 20 for one in asking)
+        for one in asking:
+            one.result(patience(60))
         assert set(statuses) <= {Status.UNAVAILABLE}
         eventually(lambda: graphs_of(1) >= 1)
 
