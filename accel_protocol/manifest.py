@@ -20,6 +20,8 @@ from accel_protocol.limits import Limits
 SAVED_MODEL = "tensorflow.saved_model"
 FROZEN_GRAPH = "tensorflow.graph_def"
 FROZEN_GRAPH_FILE = "graph.pb"  # the one file of such a bundle, a binary GraphDef
+SHARED = "shared"
+"""The option with which a caller's graphs of equal files, tags and options share variables."""
 _VERSION = 1
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PART = re.compile(r"[^/\\\x00-\x1f]+")

@@ -44,13 +44,15 @@ def emulation_of(accelerator_type: str, paced: bool = False) -> Emulation | None
     return None if published is None else Emulation(published, paced)
 
 
-def counted_bytes(weights: Weights, grown: int) -> int:
+def counted_bytes(weights: Weights, grown: int, loads: int = 1) -> int:
     """What a loaded graph counts as: its weights, or what the process grew by where that is more.
+
+    The same of several graphs that share their weights, after so many loads.
 
     More than the weights and the engine's own copies comes of variables that the model makes when
     it is loaded, and that stand in no file.
     """
-    own = _ENGINE_BYTES + COPIES_OF_CONSTANTS * weights.constants
+    own = loads * _ENGINE_BYTES + COPIES_OF_CONSTANTS * weights.constants
     return max(weights.total, grown - own)
 
 

@@ -13,28 +13,26 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from accel_daemon.accelerator.direct_runs import DirectRuns, Work
 from accel_daemon.accelerator.emulation import (
     Emulation,
     allowed_growth,
-    counted_bytes,
     too_large,
 )
+from accel_daemon.accelerator.graph_loading import GraphLoading, Opened
 from accel_daemon.accelerator.loaded_graph import Loaded, Outcome, left_of, resident_bytes
-from accel_daemon.accelerator.memory import AcceleratorMemory, needed_on_host
+from accel_daemon.accelerator.memory import AcceleratorMemory
 from accel_daemon.accelerator.memory_watch import MemoryWatch
 from accel_daemon.accelerator.pacing import Turn
-from accel_daemon.accelerator.run_costs import RunCosts
 from accel_daemon.accelerator.run_queue import Place, RunQueue
 from accel_daemon.accelerator.run_stream import Call, Timing
 from accel_daemon.accelerator.store import BundleStore
 from accel_daemon.accelerator.vigil import Vigil
-from accel_daemon.engines.engine import Cost, Engine, Graph, Weights
+from accel_daemon.engines.engine import Cost, Engine, Graph
+from accel_daemon.engines.sharing import Shared, Sharing
 from accel_daemon.flight_record import Entry
 from accel_daemon.machine_memory import give_back_freed
 from accel_protocol.errors import AcceleratorError, AnswerLostError, CancelledError, DeadlineError
@@ -50,15 +48,6 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _Work = asyncio.Future[tuple[dict[str, Array], float]]
 _AnyWork = asyncio.Future[Any] | Work
-
-
-@dataclass(frozen=True)
-class _Bundle:
-    """A graph whose files are ready to be loaded. `weights` are weighed on emulated types only."""
-
-    manifest: Manifest
-    folder: Path
-    weights: Weights
 
 
 class GraphTable:
@@ -90,7 +79,9 @@ class GraphTable:
         self._vigil = vigil or Vigil.in_memory(limits)
         self._watch = watch or MemoryWatch()
         self._watch.relieve.append(self._relieve)
-        self._engine, self._store, self._emulation = engine, store, emulation
+        self._store, self._emulation = store, emulation
+        self._sharing = Sharing()
+        self._files = GraphLoading(engine, store, self._vigil, emulation, self._sharing)
         self._memory = AcceleratorMemory(capacity_bytes, emulation)
         self._residency = self._memory.residency
         self._queue = RunQueue(limits)
@@ -257,14 +248,21 @@ class GraphTable:
         """Stop a run that is not wanted any more and still goes on, by closing its graph.
 
         TensorFlow can stop all runs of a Session or none. The graph is loaded again for whoever
-        else uses it.
+        else uses it, and so are those that share with it.
         """
         if work.done():
             work.exception()  # looked at, so that asyncio does not complain
             return
         work.add_done_callback(lambda done: done.exception())
         loaded.stopped = True
-        if self._loaded.get(loaded.graph_id) is loaded:
+        shared = loaded.shared
+        if shared is not None:
+            for graph_id in self._residency.sharers_of(shared):
+                self.unload(graph_id)
+            held = self._sharing.retire(shared)
+            if held is not None:
+                threading.Thread(target=held.close, daemon=True).start()
+        elif self._loaded.get(loaded.graph_id) is loaded:
             self.unload(loaded.graph_id)
 
     async def _get(self, graph_id: bytes) -> Loaded:
@@ -277,37 +275,49 @@ class GraphTable:
         return await asyncio.shield(self._loading[graph_id])
 
     async def _load(self, graph_id: bytes) -> Loaded:
-        loop = asyncio.get_running_loop()
+        loop, files = asyncio.get_running_loop(), self._files
         try:
             self._vigil.check(graph_id)
             self._memory.check_remembered(graph_id)
             async with self._load_turn:
-                bundle = await loop.run_in_executor(self._loader, self._open_bundle, graph_id)
-                await self._make_room(graph_id, bundle)
-                work = loop.run_in_executor(self._loader, self._load_bundle, graph_id, bundle)
-                loaded = await self._watch.follow(work, partial(_close_once_loaded, work))
+                opened = await loop.run_in_executor(
+                    self._loader, files.open, graph_id, self._memory.check_files
+                )
+                loaded = None
+                while loaded is None or _is_stopped(loaded):
+                    if loaded is not None:
+                        self._free(loaded)
+                    await self._make_room(graph_id, opened)
+                    work = loop.run_in_executor(self._loader, files.load, graph_id, opened)
+                    loaded = await self._watch.follow(work, partial(self._free_later, work))
                 self._keep(loaded)
             return loaded
         finally:
             del self._loading[graph_id]
 
-    async def _make_room(self, graph_id: bytes, bundle: _Bundle) -> None:
+    async def _make_room(self, graph_id: bytes, opened: Opened) -> None:
         """Unload idle graphs until one that is to be loaded has room.
 
         Raises:
             ModelError, BusyError: see `AcceleratorMemory.admit_graph` and `admit_on_host`.
         """
         if self._emulation is not None:
-            self._evict(self._memory.admit_graph(graph_id, bundle.weights.total))
+            # What it shares may be among the victims; then it needs all that itself.
+            while victims := self._memory.admit_graph(graph_id, await self._needed(opened)):
+                self._evict(victims)
             return
-        needed, memory = needed_on_host(bundle.manifest.files), self._watch.memory
-        if needed > memory.look().room:
+        memory = self._watch.memory
+        if await self._needed(opened) > memory.look().room:
             await self._give_back_freed()
         while victims := self._memory.admit_on_host(
-            needed, memory.look().room, is_freeing=self._watch.is_freeing
+            await self._needed(opened), memory.look().room, is_freeing=self._watch.is_freeing
         ):
             self._evict(victims)
             await self._give_back_freed()
+
+    async def _needed(self, opened: Opened) -> int:
+        loop, counted = asyncio.get_running_loop(), self._residency.bytes_together
+        return await loop.run_in_executor(self._loader, self._files.needed, opened, counted)
 
     async def _give_back_freed(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._loader, give_back_freed)
@@ -318,45 +328,32 @@ class GraphTable:
         self._evict(victims)
         return bool(victims)
 
-    def _open_bundle(self, graph_id: bytes) -> _Bundle:
-        manifest = self._store.manifest(graph_id)
-        self._memory.check_files(sum(file.size for file in manifest.files))
-        folder = self._store.bundle(manifest)
-        weights = Weights(0, 0)
-        if self._emulation is not None:
-            weights = self._engine.weigh(folder, manifest)
-        return _Bundle(manifest, folder, weights)
-
-    def _load_bundle(self, graph_id: bytes, bundle: _Bundle) -> Loaded:
-        before, started = resident_bytes(), time.monotonic()
-        with self._vigil.load(graph_id).at_work():
-            graph = self._engine.load(bundle.folder, bundle.manifest)
-        took, grown = time.monotonic() - started, resident_bytes() - before
-        if self._emulation is not None:
-            memory = counted_bytes(bundle.weights, grown)
-        else:
-            memory = max(grown, sum(file.size for file in bundle.manifest.files))
-        return Loaded(graph_id, graph, memory, took, RunCosts(graph))
-
     def _keep(self, loaded: Loaded) -> None:
         """Take a graph in, unless it turned out larger than its files told.
 
         Raises:
             ModelError, BusyError: see `AcceleratorMemory.admit_graph`; the graph is closed then.
         """
-        graph_id = loaded.graph_id
+        graph_id, shared = loaded.graph_id, loaded.shared
+        sharers = [] if shared is None else self._residency.sharers_of(shared)
+        present = self._residency.bytes_together(shared)
+        pinned = [*sharers, graph_id]
+        for one in pinned:
+            self._residency.pin(one)
         try:
-            self._evict(self._memory.admit_graph(graph_id, loaded.memory_bytes))
+            more = max(0, loaded.memory_bytes - present)
+            self._evict(self._memory.admit_graph(graph_id, more))
+            self._loaded[graph_id] = loaded
+            self.loads += 1
+            self._residency.add(graph_id, loaded.memory_bytes, shared)
+            _log.info("loaded graph %s in %.2f s", graph_id.hex()[:12], loaded.load_time)
+            self._evict(self._residency.to_evict())
         except AcceleratorError:
-            loaded.graph.close()
+            self._free(loaded)
             raise
-        self._loaded[graph_id] = loaded
-        self.loads += 1
-        self._residency.add(graph_id, loaded.memory_bytes)
-        _log.info("loaded graph %s in %.2f s", graph_id.hex()[:12], loaded.load_time)
-        self._residency.pin(graph_id)
-        self._evict(self._residency.to_evict())
-        self._residency.unpin(graph_id)
+        finally:
+            for one in pinned:
+                self._residency.unpin(one)
 
     def _evict(self, graph_ids: Iterable[bytes]) -> None:
         """Unload idle graphs; their memory is free afterwards."""
@@ -365,14 +362,32 @@ class GraphTable:
                 continue  # a lane runs it since a moment ago
             loaded = self._forget(graph_id)
             if loaded is not None:
-                loaded.graph.close()
+                self._free(loaded)
+
+    def _free(self, loaded: Loaded) -> None:
+        self._files.close(loaded.graph, loaded.shared)
+
+    def _free_later(self, work: asyncio.Future[Loaded]) -> None:
+        """Free a graph that nobody waits for any more: loading cannot be stopped."""
+
+        def free(done: asyncio.Future[Loaded]) -> None:
+            if not done.cancelled() and done.exception() is None:
+                self._free(done.result())
+
+        work.add_done_callback(free)
 
     def unload(self, graph_id: bytes) -> None:
         """Forget a loaded graph; its files stay. Nothing happens when it is not loaded."""
         loaded = self._forget(graph_id)
         if loaded is not None:
             # TensorFlow comes back only when the graph's runs have ended, which may take them long.
-            threading.Thread(target=_close, args=([loaded.graph],), daemon=True).start()
+            graphs, shared = [loaded.graph], loaded.shared
+            threading.Thread(target=self._close, args=(graphs, shared), daemon=True).start()
+
+    def _close(self, graphs: list[Graph], shared: Shared | None) -> None:
+        """Close the one graph of a list, known to nobody else, and free what it took."""
+        self._files.close(graphs.pop(), shared)
+        give_back_freed()
 
     def _forget(self, graph_id: bytes) -> Loaded | None:
         loaded = self._loaded.pop(graph_id, None)
@@ -387,6 +402,10 @@ class GraphTable:
         """Leave graphs so much memory at most; idle ones that no longer fit are evicted at once."""
         self._residency.set_pressure(pressure_bytes)
         self._evict(self._residency.to_evict())
+
+    def memory_of(self, graph_id: bytes) -> int:
+        """Bytes of a graph; what graphs share counts for the one that was loaded first."""
+        return self._residency.bytes_of(graph_id)
 
     @property
     def memory_bytes(self) -> int:
@@ -419,20 +438,9 @@ class _Pace:
         self.waited = time.monotonic() - started
 
 
-def _close(graphs: list[Graph]) -> None:
-    """Close the one graph of a list, which must be known to nobody else, and free what it took."""
-    graphs.pop().close()
-    give_back_freed()
-
-
-def _close_once_loaded(work: asyncio.Future[Loaded]) -> None:
-    """Free a graph that nobody waits for any more: loading cannot be stopped."""
-
-    def close(done: asyncio.Future[Loaded]) -> None:
-        if not done.cancelled() and done.exception() is None:
-            done.result().graph.close()
-
-    work.add_done_callback(close)
+def _is_stopped(loaded: Loaded) -> bool:
+    """Whether what it shares was closed while it was loaded."""
+    return loaded.shared is not None and loaded.shared.is_closed
 
 
 def _look_at(done: asyncio.Task[Loaded]) -> None:

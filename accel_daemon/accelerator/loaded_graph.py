@@ -13,6 +13,7 @@ import psutil
 from accel_daemon.accelerator.run_costs import RunCosts
 from accel_daemon.accelerator.run_stream import Timing
 from accel_daemon.engines.engine import Graph
+from accel_daemon.engines.sharing import Shared
 from accel_protocol.errors import DeadlineError
 from accel_protocol.tensors import Array
 
@@ -23,7 +24,8 @@ class Loaded:
 
     Attributes:
         memory_bytes: what it counts as: on an emulated type by `counted_bytes`, else what the
-            process grew by.
+            process grew by. Together with those that share with it.
+        shared: what it has in common with others; None for nothing.
     """
 
     graph_id: bytes
@@ -31,6 +33,7 @@ class Loaded:
     memory_bytes: int
     load_time: float
     costs: RunCosts
+    shared: Shared | None = None
     runs: int = 0
     failed_runs: int = 0
     queue_time: float = 0.0

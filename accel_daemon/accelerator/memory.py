@@ -115,7 +115,7 @@ class AcceleratorMemory:
         """
         if self._emulation is None:
             return []
-        together = self.residency.bytes_of(graph_id) + needed
+        together = self.residency.bytes_with(graph_id) + needed
         if together > self._emulation.published.memory_bytes:
             raise too_large(self._emulation.published, together, needed)
         self.residency.check_pressure(together)

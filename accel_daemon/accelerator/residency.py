@@ -1,5 +1,7 @@
 """Which loaded graphs may stay: least recently used first out, by the bytes they take. Pure.
 
+Graphs that share their memory stay or go together.
+
 Thread-safe, because runs on lanes pin their graphs on threads of their own.
 """
 
@@ -7,10 +9,19 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from accel_protocol.errors import ModelError
+
+
+@dataclass
+class _Group:
+    """Graphs in the order of loading, and the bytes that they take together."""
+
+    size: int = 0
+    members: list[bytes] = field(default_factory=list)
 
 
 class Residency:
@@ -24,7 +35,9 @@ class Residency:
         self._capacity = capacity_bytes
         self._without_pressure = capacity_bytes
         self._pressure: int | None = None
-        self._bytes: OrderedDict[bytes, int] = OrderedDict()
+        # The least recently used first; a graph that shares nothing is a group of its own.
+        self._groups: OrderedDict[Hashable, _Group] = OrderedDict()
+        self._group_of: dict[bytes, Hashable] = {}
         self._pins: dict[bytes, int] = {}
         self._running = 0
         self._lock = threading.RLock()
@@ -33,11 +46,31 @@ class Residency:
     def used_bytes(self) -> int:
         """Bytes of all loaded graphs, and of what runs on them."""
         with self._lock:
-            return sum(self._bytes.values()) + self._running
+            return sum(group.size for group in self._groups.values()) + self._running
 
     def bytes_of(self, graph_id: bytes) -> int:
-        """Bytes of a loaded graph; 0 when it is not loaded."""
-        return self._bytes.get(graph_id, 0)
+        """Bytes of a loaded graph; 0 when it is not loaded.
+
+        What graphs share counts for the one of them that was loaded first.
+        """
+        with self._lock:
+            group = self._groups.get(self._group_of.get(graph_id))
+            return group.size if group is not None and group.members[0] == graph_id else 0
+
+    def bytes_with(self, graph_id: bytes) -> int:
+        """Bytes of a loaded graph and of those that share with it."""
+        with self._lock:
+            return self.bytes_together(self._group_of.get(graph_id))
+
+    def bytes_together(self, group: Hashable) -> int:
+        """Bytes of all graphs that share this; 0 when there are none."""
+        with self._lock:
+            return self._groups[group].size if group in self._groups else 0
+
+    def sharers_of(self, group: Hashable) -> list[bytes]:
+        """The loaded graphs that share this."""
+        with self._lock:
+            return list(self._groups[group].members) if group in self._groups else []
 
     def set_pressure(self, pressure_bytes: int | None) -> None:
         """Leave so much at most from now on; None: as much as at first. See `to_evict`."""
@@ -58,22 +91,38 @@ class Residency:
                 fields={"needed_bytes": str(size), "limit_bytes": str(self._pressure)},
             )
 
-    def add(self, graph_id: bytes, size: int) -> None:
-        """A graph was loaded and took `size` bytes."""
+    def add(self, graph_id: bytes, size: int, group: Hashable = None) -> None:
+        """A graph was loaded.
+
+        Args:
+            graph_id: its id.
+            size: the bytes that it takes; together with those that share with it, if any.
+            group: what they share; None for nothing.
+        """
         with self._lock:
-            self._bytes[graph_id] = size
+            self.remove(graph_id)
+            key = graph_id if group is None else group
+            self._group_of[graph_id] = key
+            one = self._groups.setdefault(key, _Group())
+            one.size = size
+            one.members.append(graph_id)
 
     def remove(self, graph_id: bytes) -> None:
         """A graph was unloaded."""
         with self._lock:
-            self._bytes.pop(graph_id, None)
+            key = self._group_of.pop(graph_id, None)
+            if key is not None:
+                self._groups[key].members.remove(graph_id)
+                if not self._groups[key].members:
+                    del self._groups[key]
 
     def remove_idle(self, graph_id: bytes) -> bool:
         """Take out a graph that is to be unloaded, unless a call runs on it; whether it did."""
         with self._lock:
-            if graph_id not in self._pins:
-                self._bytes.pop(graph_id, None)
-            return graph_id not in self._pins
+            if graph_id in self._pins:
+                return False
+            self.remove(graph_id)
+            return True
 
     def pin(self, graph_id: bytes) -> bool:
         """A call runs on it: not to be evicted; it becomes the most recently used.
@@ -82,9 +131,9 @@ class Residency:
         """
         with self._lock:
             self._pins[graph_id] = self._pins.get(graph_id, 0) + 1
-            is_loaded = graph_id in self._bytes
+            is_loaded = graph_id in self._group_of
             if is_loaded:
-                self._bytes.move_to_end(graph_id)
+                self._groups.move_to_end(self._group_of[graph_id])
             return is_loaded
 
     def unpin(self, graph_id: bytes) -> None:
@@ -124,10 +173,10 @@ class Residency:
         """Idle graphs to unload, oldest first, until so many bytes are free or none is left."""
         chosen: list[bytes] = []
         with self._lock:
-            for graph_id, own in self._bytes.items():
+            for group in self._groups.values():
                 if size <= 0:
                     break
-                if graph_id not in self._pins:
-                    chosen.append(graph_id)
-                    size -= own
+                if not any(graph_id in self._pins for graph_id in group.members):
+                    chosen += group.members
+                    size -= group.size
         return chosen

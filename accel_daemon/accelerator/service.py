@@ -211,7 +211,7 @@ class AcceleratorService:
         yield pb.LoadResponse(progress=pb.LoadProgress(stage="loading"))
         loaded = await tenant.graphs.load(manifest)
         cost = await loaded.costs.at_least()
-        yield pb.LoadResponse(graph=_loaded_message(loaded, cost))
+        yield pb.LoadResponse(graph=_loaded_message(loaded, cost, tenant.graphs))
 
     async def unload(self, tenant: Tenant, request: pb.UnloadRequest) -> pb.UnloadResponse:
         """See Unload in the .proto file."""
@@ -221,7 +221,7 @@ class AcceleratorService:
     async def list(self, tenant: Tenant, request: pb.ListRequest) -> pb.ListResponse:
         """See List in the .proto file."""
         return pb.ListResponse(
-            graphs=[_status_message(one) for one in tenant.graphs.loaded],
+            graphs=[_status_message(one, tenant.graphs) for one in tenant.graphs.loaded],
             counters=pb.Counters(**asdict(self.current_counters())),
             process=pb.ProcessStatus(
                 memory_bytes=resident_bytes(),
@@ -339,10 +339,10 @@ def _spec_message(spec: TensorSpec) -> pb.TensorSpec:
     )
 
 
-def _status_message(loaded: Loaded) -> pb.GraphStatus:
+def _status_message(loaded: Loaded, graphs: GraphTable) -> pb.GraphStatus:
     return pb.GraphStatus(
         graph_id=loaded.graph_id,
-        memory_bytes=loaded.memory_bytes,
+        memory_bytes=graphs.memory_of(loaded.graph_id),
         engine=loaded.graph.executed_by,
         runs=loaded.runs,
         failed_runs=loaded.failed_runs,
@@ -363,13 +363,13 @@ def _emulated(emulation: Emulation | None) -> dict[str, Any]:
     }
 
 
-def _loaded_message(loaded: Loaded, cost: Cost | None) -> pb.LoadedGraph:
+def _loaded_message(loaded: Loaded, cost: Cost | None, graphs: GraphTable) -> pb.LoadedGraph:
     graph = loaded.graph
     return pb.LoadedGraph(
         graph_id=loaded.graph_id,
         feeds=[_spec_message(spec) for spec in graph.feeds.values()],
         fetches=[_spec_message(spec) for spec in graph.fetches.values()],
-        memory_bytes=loaded.memory_bytes,
+        memory_bytes=graphs.memory_of(loaded.graph_id),
         load_us=int(loaded.load_time * 1e6),
         engine=graph.executed_by,
         repeatable=graph.repeatable,

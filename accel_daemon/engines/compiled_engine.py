@@ -15,6 +15,7 @@ from accel_daemon.engines.compiled_work import Work
 from accel_daemon.engines.engine import Graph, Weights
 from accel_daemon.engines.openvino_model import installed_version
 from accel_daemon.engines.precisions import F32
+from accel_daemon.engines.sharing import Shared
 from accel_daemon.engines.tensorflow import TensorFlowEngine
 from accel_protocol.manifest import Manifest
 
@@ -61,11 +62,11 @@ class CompilingEngine:
         """See `Engine.weigh`."""
         return self._engine.weigh(folder, manifest_)
 
-    def load(self, folder: Path, manifest_: Manifest) -> Graph:
+    def load(self, folder: Path, manifest_: Manifest, shared: Shared | None = None) -> Graph:
         """See `Engine.load`."""
-        graph = self._engine.load(folder, manifest_)
+        graph = self._engine.load(folder, manifest_, shared)
         graph_id = manifest_.graph_id()
-        if graph_id in self._uncompiled or not graph.repeatable:
+        if graph_id in self._uncompiled or not graph.is_steady:
             return graph
         makers = self._makers if graph.is_freezable() else []
         if makers:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
+from accel_daemon.engines.sharing import Shared
 from accel_protocol.errors import ConfigurationError
 from accel_protocol.limits import DEFAULT_LIMITS, Limits
 from accel_protocol.manifest import Manifest
@@ -108,10 +109,17 @@ class Engine(Protocol):
     def weigh(self, folder: Path, manifest: Manifest) -> Weights:
         """What loading the bundle would bring at least, told without loading it. Never fails."""
 
-    def load(self, folder: Path, manifest: Manifest) -> Graph:
+    def load(self, folder: Path, manifest: Manifest, shared: Shared | None = None) -> Graph:
         """Load the bundle whose files lie in `folder`.
 
+        Args:
+            folder: see above.
+            manifest: the bundle's.
+            shared: what it has in common with other graphs, which closing it leaves as it is;
+                None for nothing.
+
         Raises:
+            NotSharedError: it has nothing in common with these; load it without.
             ModelError: the bundle cannot be loaded; the message says why, without any path.
         """
 

@@ -1,13 +1,16 @@
 """The TensorFlow engine: SavedModels of TensorFlow 1 and 2, and frozen graphs.
 
 Each has a Session of its own, and not the eager runtime, for two reasons: any tensor can be fed and
-fetched by name, and variables of equal names in different models never meet.
+fetched by name, and variables of equal names in different models never meet. Graphs of one model
+whose owner wants that have one Session together.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +27,18 @@ from accel_daemon.engines import (
     tensorflow_frozen,
     tensorflow_import,
     tensorflow_restore,
-    tensorflow_state,
     tensorflow_weights,
 )
 from accel_daemon.engines import tensorflow_saved_model as saved_model
 from accel_daemon.engines.engine import Cost, TensorSpec, Weights
+from accel_daemon.engines.sharing import NotSharedError, Shared
 from accel_daemon.engines.tensorflow_admission import Policy
 from accel_daemon.engines.tensorflow_flat import Fed
-from accel_daemon.engines.tensorflow_import import admitted_part, import_part
+from accel_daemon.engines.tensorflow_import import admitted_part, check_named, import_part
+from accel_daemon.engines.tensorflow_ops import ADMITTED
 from accel_daemon.engines.tensorflow_prepared import PreparedModel
+from accel_daemon.engines.tensorflow_session import SharedSession
+from accel_daemon.engines.tensorflow_state import changes_state, is_repeatable
 from accel_protocol import dtypes, manifest
 from accel_protocol.errors import (
     AcceleratorError,
@@ -70,29 +76,54 @@ class TensorFlowEngine:
             return Weights(0, 0)  # loading says what is wrong with it
         return tensorflow_weights.weigh(folder, manifest_)
 
-    def load(self, folder: Path, manifest_: Manifest) -> TensorFlowGraph:
+    def load(
+        self, folder: Path, manifest_: Manifest, shared: Shared | None = None
+    ) -> TensorFlowGraph:
         """See `Engine.load`."""
+        if shared is not None:
+            return self._load_shared(folder, manifest_, shared)
         load = _LOADERS.get(manifest_.format)
         if load is None:
             raise ModelError(f"TensorFlow cannot load the format {manifest_.format!r}.")
-        session = tf.compat.v1.Session(graph=tf.Graph(), config=_session_config())
+        session = _new_session()
         try:
-            return load(session, folder, manifest_, self.policy)
-        except AcceleratorError:
+            with _typed_errors():
+                return load(session, folder, manifest_, self.policy)
+        except BaseException:
             session.close()
             raise
-        except Exception as error:
-            session.close()
-            raise ModelError(f"TensorFlow cannot load this model: {_safe_text(error)}") from error
+
+    def _load_shared(self, folder: Path, manifest_: Manifest, shared: Shared) -> TensorFlowGraph:
+        if manifest_.format != manifest.SAVED_MODEL:
+            raise NotSharedError("only SavedModels have signatures")
+        if shared.held is None:
+            shared.held = SharedSession(_new_session())
+        with _typed_errors():
+            return _load_beside_others(shared.held, folder, manifest_, self.policy)
+
+
+@contextmanager
+def _typed_errors() -> Iterator[None]:
+    """Whatever loading fails with, as a ModelError."""
+    try:
+        yield
+    except (AcceleratorError, NotSharedError):
+        raise
+    except Exception as error:
+        raise ModelError(f"TensorFlow cannot load this model: {_safe_text(error)}") from error
 
 
 def open_engine(limits: Limits, allowed_ops: Mapping[str, str]) -> TensorFlowEngine:
     """TensorFlow, warm: its first Session is paid for here and not by the first caller."""
     # Its advice is for programmers of TensorFlow, not for operators of a daemon.
     tf.get_logger().setLevel("ERROR")
-    with tf.compat.v1.Session(graph=tf.Graph(), config=_session_config()) as session:
+    with _new_session() as session:
         session.run(tf.constant(0))
     return TensorFlowEngine(Policy(limits, allowed_ops))
+
+
+def _new_session() -> Any:
+    return tf.compat.v1.Session(graph=tf.Graph(), config=_session_config())
 
 
 def _session_config() -> Any:
@@ -108,9 +139,23 @@ def _session_config() -> Any:
     )
 
 
-def _load_saved_model(
-    session: Any, folder: Path, manifest_: Manifest, policy: Policy
-) -> TensorFlowGraph:
+@dataclass(frozen=True)
+class _SavedModel:
+    """What of a SavedModel is wanted: its admitted part, and what that part's state is."""
+
+    meta_graph: Any
+    feeds: Mapping[str, str]
+    fetches: Mapping[str, str]
+    state: tensorflow_restore.State
+    part: Any
+
+    @property
+    def producer_ops(self) -> Any:
+        """See `import_part`."""
+        return self.meta_graph.meta_info_def.stripped_op_list
+
+
+def _read_saved_model(folder: Path, manifest_: Manifest, policy: Policy) -> _SavedModel:
     selection = manifest_.selection
     meta_graph = saved_model.read_meta_graph(folder, selection.tags, policy.limits)
     feeds, fetches = dict(selection.feeds), dict(selection.fetches)
@@ -121,10 +166,47 @@ def _load_saved_model(
     state = tensorflow_restore.read_state(meta_graph, folder, policy.limits)
     needed = [*fetches.values(), *state.init_fetches]
     part = admitted_part(policy, meta_graph.graph_def, feeds.values(), needed)
-    import_part(session, part, meta_graph.meta_info_def.stripped_op_list)
-    graph = TensorFlowGraph(session, feeds, fetches, part)
-    tensorflow_restore.bring_back(session, folder, state, part)
+    check_named(part, [*feeds.values(), *fetches.values()])
+    return _SavedModel(meta_graph, feeds, fetches, state, part)
+
+
+def _load_saved_model(
+    session: Any, folder: Path, manifest_: Manifest, policy: Policy
+) -> TensorFlowGraph:
+    model = _read_saved_model(folder, manifest_, policy)
+    import_part(session, model.part, model.producer_ops)
+    graph = TensorFlowGraph(session, model.feeds, model.fetches, model.part)
+    tensorflow_restore.bring_back(session, folder, model.state, model.part, set())
     return graph
+
+
+def _load_beside_others(
+    shared: SharedSession, folder: Path, manifest_: Manifest, policy: Policy
+) -> TensorFlowGraph:
+    model = _read_saved_model(folder, manifest_, policy)
+    if shared.changes is None:
+        shared.changes = _changes(model.meta_graph, policy)
+    if not shared.changes and not is_repeatable(model.part, model.fetches.values()):
+        # The others may be compiled, and then do not see what it changes.
+        raise NotSharedError("it changes state, and no signature of its model does")
+    session = shared.session
+    shared.add(
+        model.part, lambda part, sources: import_part(session, part, model.producer_ops, sources)
+    )
+    graph = TensorFlowGraph(session, model.feeds, model.fetches, model.part, shared)
+    tensorflow_restore.bring_back(session, folder, model.state, model.part, shared.done)
+    return graph
+
+
+def _changes(meta_graph: Any, policy: Policy) -> bool:
+    signatures = [
+        signature
+        for key, signature in meta_graph.signature_def.items()
+        if key != saved_model.INIT_SIGNATURE
+    ]
+    return changes_state(
+        meta_graph.graph_def, signatures, lambda op: op in ADMITTED or op in policy.allowed
+    )
 
 
 def _load_frozen_graph(
@@ -170,18 +252,34 @@ class TensorFlowGraph:
     executed_by = tensorflow_import.VERSION
 
     def __init__(
-        self, session: Any, feeds: Mapping[str, str], fetches: Mapping[str, str], graph_def: Any
+        self,
+        session: Any,
+        feeds: Mapping[str, str],
+        fetches: Mapping[str, str],
+        graph_def: Any,
+        shared: SharedSession | None = None,
     ) -> None:
-        self._session = session
+        """Take what was imported.
+
+        Args:
+            session: into whose graph.
+            feeds: names of tensors by alias.
+            fetches: the same.
+            graph_def: the part that was imported for them.
+            shared: the Session's, where other graphs use it too; it is left open then.
+        """
+        self._session, self._is_own = session, shared is None
         self._outputs: dict[str, Any] = {}
-        self._reads: Mapping[str, Any] = {}
+        self._reads = shared.reads if shared is not None else {}
         self.feeds: Mapping[str, TensorSpec] = {
             alias: self._spec(alias, name) for alias, name in feeds.items()
         }
         self.fetches: Mapping[str, TensorSpec] = {
             alias: self._spec(alias, name) for alias, name in fetches.items()
         }
-        self.repeatable = tensorflow_state.is_repeatable(graph_def, fetches.values())
+        self.repeatable = is_repeatable(graph_def, fetches.values())
+        # Neither its own calls nor another graph's change what it computes from.
+        self.is_steady = self.repeatable and not (shared is not None and shared.changes)
         self._definition = tensorflow_flat.without_large_constants(graph_def, fetches.values())
         # The graph is complete; Session.run would check that again at every call.
         session._extend_graph()
@@ -224,11 +322,11 @@ class TensorFlowGraph:
     def is_freezable(self) -> bool:
         """Whether `frozen` may succeed."""
         kinds = {spec.dtype for spec in self.feeds.values()}
-        return self.repeatable and bool(kinds) and kinds <= compiled_rules.FED_TYPES
+        return self.is_steady and bool(kinds) and kinds <= compiled_rules.FED_TYPES
 
     def keep_reads(self) -> None:
         """Make `frozen` possible; before the first run."""
-        self._reads = tensorflow_frozen.add_reads(self._session.graph)
+        tensorflow_frozen.add_reads(self._session.graph, self._reads)
         self._session._extend_graph()
 
     def frozen(self, feeds: Mapping[str, Fed], fetches: Sequence[str]) -> Any:
@@ -290,8 +388,9 @@ class TensorFlowGraph:
         return tensorflow_cost.cost(self._definition, feeds, fetches)
 
     def close(self) -> None:
-        """See `Graph.close`."""
-        self._session.close()
+        """See `Graph.close`; what runs in a Session of several graphs goes on."""
+        if self._is_own:
+            self._session.close()
 
 
 def _shape(shape: Any) -> tuple[int, ...] | None:

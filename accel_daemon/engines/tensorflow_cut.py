@@ -9,7 +9,7 @@ Nothing is in the result that `usable` has not seen, however it may be called in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, repeat
 from typing import Any
@@ -232,7 +232,7 @@ def _assemble(
     result.library.gradient.extend(g for g in gradients if g.gradient_func in functions)
     for node in result.node:
         _clean(node)
-        _forget_colocation(node, needed)
+        forget_colocation(node, needed)
     for function in result.library.function:
         _drop_private(function.attr)
         for argument in function.arg_attr.values():
@@ -272,7 +272,7 @@ def _call_config() -> bytes:
 _CALL_CONFIG = _call_config()
 
 
-def _forget_colocation(node: Any, needed: set[str]) -> None:
+def forget_colocation(node: Any, needed: Container[str]) -> None:
     """A node must not ask to be where another is that was left out."""
     if _COLOCATION in node.attr:
         kept = [

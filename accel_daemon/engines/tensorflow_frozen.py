@@ -30,17 +30,17 @@ class NotFrozenError(Exception):
     """The graph cannot be frozen, or is not to be compiled; the text says why."""
 
 
-def add_reads(graph: Any) -> dict[str, Any]:
-    """Tensors that read each variable of a graph, by its node's name; ops are added for it."""
-    reads = {}
+def add_reads(graph: Any, reads: dict[str, Any]) -> None:
+    """Add tensors that read each variable of a graph, by its node's name; ops are added for it."""
     with graph.as_default(), tf.name_scope("accel_read"):
         for op in graph.get_operations():
+            if op.name in reads:
+                continue
             if op.type == _HANDLE:
                 dtype = op.get_attr("dtype")
                 reads[op.name] = tf.raw_ops.ReadVariableOp(resource=op.outputs[0], dtype=dtype)
             elif op.type in _REFERENCES:
                 reads[op.name] = op.outputs[0]
-    return reads
 
 
 def freeze(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -17,6 +17,7 @@ from accel_daemon.engines.tensorflow_admission import (
     check_size,
     refused,
 )
+from accel_daemon.engines.tensorflow_graph import node_name
 from accel_protocol.errors import ModelError
 
 VERSION = f"tensorflow {tf.__version__}"
@@ -60,7 +61,9 @@ def admitted_part(
     return part
 
 
-def import_part(session: Any, part: Any, producer_ops: Any = None) -> None:
+def import_part(
+    session: Any, part: Any, producer_ops: Any = None, sources: Mapping[str, Any] | None = None
+) -> None:
     """Import a GraphDef into a Session's graph, names as they are.
 
     Args:
@@ -68,9 +71,24 @@ def import_part(session: Any, part: Any, producer_ops: Any = None) -> None:
         part: what `admitted_part` gave.
         producer_ops: the OpList of the TensorFlow that wrote the model, None when not known; with
             it, attributes that are new there and have their default there are left out.
+        sources: tensors of the graph that are inputs of the part, by their names in it.
     """
     with session.graph.as_default():
-        tf.graph_util.import_graph_def(part, name="", producer_op_list=producer_ops)
+        tf.graph_util.import_graph_def(
+            part, name="", producer_op_list=producer_ops, input_map=sources or {}
+        )
+
+
+def check_named(part: Any, tensors: Iterable[str]) -> None:
+    """See that feeds and fetches are a part's own, in whatever graph it is.
+
+    Raises:
+        ModelError: one is not.
+    """
+    nodes = {node.name for node in part.node}
+    for name in tensors:
+        if node_name(name) not in nodes:
+            raise ModelError(f"The graph has no tensor {name!r}.")
 
 
 def _is_op(name: str) -> bool:

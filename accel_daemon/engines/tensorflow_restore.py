@@ -80,32 +80,35 @@ def read_state(meta_graph: Any, folder: Path, limits: Limits) -> State:
     return State(restored, filled, files, names, init_op)
 
 
-def bring_back(session: Any, folder: Path, state: State, part: Any) -> None:
-    """Give what was imported its state.
+def bring_back(session: Any, folder: Path, state: State, part: Any, done: set[str]) -> None:
+    """Give what was imported its state, unless it has it already.
 
     Args:
         session: into whose graph `part` was imported.
         folder: the bundle's.
         state: what `read_state` gave.
         part: the GraphDef that was imported.
+        done: names of nodes that have their state; what gets it is added.
 
     Raises:
         ModelError: the bundle has no variables' files.
         tf.errors.OpError: a value is missing, damaged, or of another dtype or shape.
     """
-    there = {node.name for node in part.node if node.op in _TARGETS}
+    there = {node.name for node in part.node if node.op in _TARGETS} - done
     restore_variables(
         session, folder, [one for one in state.restorations if node_name(one.target) in there]
     )
     fill_tables(
         session, [one for one in state.vocabularies if node_name(one.target) in there], state.files
     )
-    if state.init_op is not None:
+    if state.init_op is not None and state.init_op not in done:
         # What else asks for an asset's path gets its name inside the bundle: no path of this host
         # is ever in the graph.
         nodes = {node.name for node in part.node}
         names = {tensor: n for tensor, n in state.names.items() if node_name(tensor) in nodes}
         session.run(session.graph.get_operation_by_name(state.init_op), names)
+        done.add(state.init_op)
+    done |= there
 
 
 def restore_variables(session: Any, folder: Path, wanted: Sequence[Restoration]) -> None:

@@ -22,7 +22,7 @@ BINARY_NAME = "saved_model.pb"
 _TEXT_NAME = "saved_model.pbtxt"
 _MOST_BYTES = 2**31 - 1
 _MOST_TEXT_BYTES = 64 * MIB  # parsing text takes far longer than parsing the binary form
-_INIT_SIGNATURE = "__saved_model_init_op"
+INIT_SIGNATURE = "__saved_model_init_op"
 _INIT_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
 _ASSETS_COLLECTION = "saved_model_assets"
 
@@ -94,9 +94,9 @@ def restore_op(meta_graph: Any) -> str | None:
 
 def init_op(meta_graph: Any) -> str | None:
     """The name of the op that initializes tables and the like, if there is one."""
-    if _INIT_SIGNATURE in meta_graph.signature_def:
-        outputs = meta_graph.signature_def[_INIT_SIGNATURE].outputs
-        names = [outputs[_INIT_SIGNATURE].name] if _INIT_SIGNATURE in outputs else []
+    if INIT_SIGNATURE in meta_graph.signature_def:
+        outputs = meta_graph.signature_def[INIT_SIGNATURE].outputs
+        names = [outputs[INIT_SIGNATURE].name] if INIT_SIGNATURE in outputs else []
     else:
         names = next(filter(None, (_node_list(meta_graph, c) for c in _INIT_COLLECTIONS)), [])
     if len(names) > 1:

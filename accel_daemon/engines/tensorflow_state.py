@@ -5,10 +5,12 @@ A client may repeat a call whose answer was lost only when repeating it is harml
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tensorflow.python.framework import op_def_registry
+
+IsAdmitted = Callable[[str], bool]
 
 # Registered as stateful, and yet running them again changes nothing that a caller can see: handles
 # to state, reads of it, and sources of randomness.
@@ -40,6 +42,23 @@ def is_repeatable(graph_def: Any, fetches: Iterable[str]) -> bool:
         fetches: tensor names, for instance "scores:0".
     """
     return not any(_changes_state(op) for op in reached_ops(graph_def, fetches))
+
+
+def changes_state(graph_def: Any, signatures: Iterable[Any], is_admitted: IsAdmitted) -> bool:
+    """Whether one of a model's signatures changes state.
+
+    Those that reach an op that is not admitted do not count: they cannot run.
+
+    Args:
+        graph_def: a GraphDef.
+        signatures: SignatureDefs.
+        is_admitted: whether an op may be used, by its name.
+    """
+    for signature in signatures:
+        ops = set(reached_ops(graph_def, (info.name for info in signature.outputs.values())))
+        if any(map(_changes_state, ops)) and all(map(is_admitted, ops)):
+            return True
+    return False
 
 
 def _changes_state(op: str) -> bool:

@@ -32,7 +32,12 @@ class Bundle:
         return sum(file.size for file in self.manifest.files)
 
 
-def make_bundle(files: Mapping[str, Path], format_: str, selection: Selection) -> Bundle:
+def make_bundle(
+    files: Mapping[str, Path],
+    format_: str,
+    selection: Selection,
+    options: Mapping[str, str] | None = None,
+) -> Bundle:
     """Digest the files of a model, given by their names in the bundle ("/" between parts).
 
     Raises:
@@ -41,7 +46,8 @@ def make_bundle(files: Mapping[str, Path], format_: str, selection: Selection) -
     total = sum(path.stat().st_size for path in files.values())
     with progress("reading the model", total) as shown:
         entries = [(_entry(name, path, shown), path) for name, path in files.items()]
-    manifest = Manifest(format_, tuple(sorted(entry for entry, _ in entries)), selection)
+    digested = tuple(sorted(entry for entry, _ in entries))
+    manifest = Manifest(format_, digested, selection, options or {})
     paths = {entry.sha256: path for entry, path in entries}
     return Bundle(manifest, manifest.graph_id(), paths)
 

@@ -19,7 +19,7 @@ class NoEngine:
 
     version = "none 1"
 
-    def weigh(self, folder: Path, manifest: object) -> NoReturn:
+    def weigh(self, folder: Path, manifest: object, shared: object = None) -> NoReturn:
         """Whatever it is."""
         raise ModelError("There is no engine.")
 

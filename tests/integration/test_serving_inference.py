@@ -232,11 +232,11 @@ def test_other_tensors_are_run_by_their_names(half: Path) -> None:
 
 
 def test_a_closed_version_is_gone_from_the_accelerator(half: Path) -> None:
-    """But not what another version with the same files still uses."""
+    """But not what the same version, loaded once more, still uses."""
     before, loader = graphs_of(), AcceleratorLoader(InferenceOptions())
     first, second = (loader.load(ServableId("m", n), half, Bounds()) for n in (1, 2))
     assert graphs_of() + graphs_of(1) == before + 5 + 5  # each went to the emptier accelerator
-    third = loader.load(ServableId("m", 3), half, Bounds())
+    third = loader.load(ServableId("m", 1), half, Bounds())
     first.close()
     assert graphs_of() + graphs_of(1) == before + 5 + 5
     feeds = {"x": np.float32([2])}
@@ -248,6 +248,32 @@ def test_a_closed_version_is_gone_from_the_accelerator(half: Path) -> None:
     third.close()
     assert graphs_of() + graphs_of(1) == before
     loader.close()
+
+
+def test_signatures_of_a_version_share_their_state(half: Path) -> None:
+    """What one changes another reads; their memory counts once, and another version has its own."""
+    before = graphs_of() + graphs_of(1)
+    with serving(half) as served:
+        counts = [float(served.predict(key)["output"]) for key in ("incr", "get", "incr", "get")]
+        assert counts == [1, 1, 2, 2]
+        assert served.predict(x=np.float32([2]))["y"] == 3
+        assert sorted(held > 0 for held in bytes_of_each()) == [False] * 4 + [True]
+        loader = AcceleratorLoader(InferenceOptions())
+        other = loader.load(ServableId("m", 124), half, Bounds())
+        assert other.run("get", {}, Bounds())["output"] == 0
+        other.close()
+        loader.close()
+        assert served.predict("get")["output"] == 2
+    assert graphs_of() + graphs_of(1) == before
+
+
+def bytes_of_each() -> list[int]:
+    """What all graphs take that the accelerators have loaded."""
+    found = []
+    for ordinal in (0, 1):
+        with connect(accelerator_id=ordinal) as attachment:
+            found += [one.memory_bytes for one in attachment.list().graphs]
+    return found
 
 
 def stopped(ask: Callable[[], Any]) -> ServingError:

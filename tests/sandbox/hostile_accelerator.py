@@ -21,7 +21,7 @@ class HostileEngine:
 
     version = "hostile 1"
 
-    def load(self, folder: Path, manifest: object) -> HostileGraph:
+    def load(self, folder: Path, manifest: object, shared: object) -> HostileGraph:
         """Whatever it is."""
         return HostileGraph()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accel_protocol.errors import ModelError, Status
-from accel_protocol.manifest import SAVED_MODEL
+from accel_protocol.manifest import SAVED_MODEL, SHARED
 from client_runtime.models import saved_model, selection
 from client_runtime.models.bundle import Bundle, make_bundle
 from client_runtime.models.model import Model
@@ -91,7 +91,9 @@ class AcceleratorLoader:
         signatures = signatures_.read(folder, self._options.tags)
         files = saved_model.bundle_files(folder)
         nothing = Selection(signatures_.tag_set(self._options.tags), {}, {})
-        bundle = make_bundle(files, SAVED_MODEL, nothing.for_manifest())
+        # All graphs of a version have their variables in common, and no other version's.
+        options = {SHARED: f"{id_.name}/{id_.version}"}
+        bundle = make_bundle(files, SAVED_MODEL, nothing.for_manifest(), options)
         return _Version(id_, folder, self._options.tags, signatures, bundle)
 
     def _placed(

@@ -22,6 +22,7 @@ from accel_daemon.accelerator.server import AcceleratorServer
 from accel_daemon.accelerator.service import AcceleratorService
 from accel_daemon.clock import Clock
 from accel_daemon.engines.engine import Cost, TensorSpec, Weights
+from accel_daemon.engines.sharing import Shared
 from accel_daemon.iam.policy_set import PolicySet
 from accel_daemon.iam.principals import Principal
 from accel_daemon.iam.tickets import TicketSigner, TicketVerifier
@@ -93,7 +94,7 @@ class LargeEngine:
         """See `Engine.weigh`."""
         return Weights(0, 0)
 
-    def load(self, folder: Path, manifest: Manifest) -> LargeGraph:
+    def load(self, folder: Path, manifest: Manifest, shared: Shared | None = None) -> LargeGraph:
         """See `Engine.load`."""
         return LargeGraph(self)
 

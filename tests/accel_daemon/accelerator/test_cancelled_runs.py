@@ -17,6 +17,7 @@ from accel_daemon.accelerator.graphs import GraphTable
 from accel_daemon.accelerator.run_stream import Call
 from accel_daemon.accelerator.store import BundleStore
 from accel_daemon.engines.engine import Cost, TensorSpec, Weights
+from accel_daemon.engines.sharing import Shared
 from accel_protocol.errors import BusyError
 from accel_protocol.limits import Limits
 from accel_protocol.manifest import SAVED_MODEL, BundleFile, Manifest, Selection
@@ -60,7 +61,7 @@ class StubbornEngine:
         """See `Engine.weigh`."""
         return Weights(0, 0)
 
-    def load(self, folder: Path, manifest: Manifest) -> StubbornGraph:
+    def load(self, folder: Path, manifest: Manifest, shared: Shared | None = None) -> StubbornGraph:
         """See `Engine.load`."""
         return self.graph
 

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accel_daemon.accelerator import graphs
+from accel_daemon.accelerator import graph_loading, graphs
 from accel_daemon.accelerator.emulation import Emulation, emulation_of
 from accel_daemon.accelerator.graphs import GraphTable
 from accel_daemon.accelerator.run_stream import Call
 from accel_daemon.accelerator.store import BundleStore
 from accel_daemon.engines.engine import Cost, TensorSpec, Weights
+from accel_daemon.engines.sharing import Shared
 from accel_protocol.errors import BusyError, DeadlineError, ModelError
 from accel_protocol.limits import DEFAULT_LIMITS
 from accel_protocol.manifest import SAVED_MODEL, BundleFile, Manifest, Selection
@@ -69,7 +70,7 @@ class StillEngine:
         """See `Engine.weigh`."""
         return Weights(int(manifest.options["bytes"]), 0)
 
-    def load(self, folder: Path, manifest: Manifest) -> StillGraph:
+    def load(self, folder: Path, manifest: Manifest, shared: Shared | None = None) -> StillGraph:
         """See `Engine.load`."""
         self.loaded.append(StillGraph(self.told))
         return self.loaded[-1]
@@ -156,7 +157,7 @@ def test_what_turns_out_too_large_is_closed(
     """Variables that are made while loading; the second time it is not loaded at all."""
     made = table()
     grown = iter([0, 3 * GIB])
-    monkeypatch.setattr(graphs, "resident_bytes", lambda: next(grown))
+    monkeypatch.setattr(graph_loading, "resident_bytes", lambda: next(grown))
 
     async def work() -> None:
         for _ in range(2):

@@ -117,6 +117,41 @@ def test_what_does_not_fit_under_pressure_is_refused() -> None:
     residency.check_pressure(2**60)
 
 
+def sharing() -> Residency:
+    """Two graphs that share 50 bytes, loaded first, and one of 40 that shares nothing."""
+    residency = Residency(CAPACITY)
+    residency.add(b"a", 45, "shared")
+    residency.add(b"b", 50, "shared")
+    residency.add(b"c", 40)
+    return residency
+
+
+def test_what_graphs_share_counts_once() -> None:
+    """For the one that was loaded first, until it goes; as long as any is there."""
+    residency = sharing()
+    assert residency.used_bytes == 90
+    assert [residency.bytes_of(one) for one in (b"a", b"b", b"c", b"d")] == [50, 0, 40, 0]
+    assert (residency.bytes_with(b"b"), residency.bytes_together("shared")) == (50, 50)
+    residency.remove(b"a")
+    assert [residency.bytes_of(one) for one in (b"b", b"c")] == [50, 40]
+    residency.add(b"a", 50, "shared")
+    assert (residency.sharers_of("shared"), residency.used_bytes) == ([b"b", b"a"], 90)
+    residency.remove(b"a")
+    residency.remove(b"b")
+    assert (residency.used_bytes, residency.bytes_together("shared")) == (40, 0)
+
+
+def test_graphs_that_share_go_together() -> None:
+    """One alone would free nothing; so a call on one keeps all of them."""
+    residency = sharing()
+    assert residency.to_evict(20) == [b"a", b"b"]
+    residency.pin(b"b")
+    assert residency.to_evict(70) == [b"c"]
+    residency.unpin(b"b")
+    assert residency.to_evict(20) == [b"c"]
+    assert residency.to_evict(70) == [b"c", b"a", b"b"]
+
+
 class Accounts(RuleBasedStateMachine):
     """Residency against a plain list in order of last use."""
 
