@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import ctypes
+import weakref
 from typing import Any
 
 import grpc
@@ -25,6 +28,24 @@ _CANCELLED_HERE = "Locally cancelled by application!"
 # What gRPC makes of a reset with ENHANCE_YOUR_CALM or INADEQUATE_SECURITY.
 _RESETS = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.PERMISSION_DENIED)
 _TLS_FAILURES = ("CERTIFICATE_VERIFY_FAILED", "Ssl handshake failed", "Peer name", "SSL_ERROR")
+
+
+_streams: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def keep_past_exit(stream: Any) -> None:
+    """Let a stream of gRPC outlive the interpreter, if it lives until then.
+
+    When it is collected it takes a lock. One of gRPC's own threads may hold that at the moment when
+    the interpreter stops all threads, and the process then never ends.
+    """
+    _streams.add(stream)
+
+
+@atexit.register
+def _keep() -> None:
+    for stream in list(_streams):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(stream))
 
 
 def open_channel(endpoint: Endpoint, grant: Grant) -> grpc.Channel:
@@ -96,7 +117,10 @@ def call(
     )
     try:
         answer = invoke(request, metadata=metadata(grant), timeout=timeout)
-        return list(answer) if method.server_streams else answer
+        if not method.server_streams:
+            return answer
+        keep_past_exit(answer)
+        return list(answer)
     except grpc.RpcError as error:
         raise typed(error) from error
     except ValueError as error:

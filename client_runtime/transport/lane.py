@@ -73,6 +73,7 @@ class GrpcLane:
             self._stream = invoke(self._messages(), metadata=channels.metadata(grant))
         except ValueError as error:
             raise channels.closed(error) from error
+        channels.keep_past_exit(self._stream)
 
     def _messages(self) -> Iterable[bytes]:
         while (call := self._calls.get()) is not None:
