@@ -571,7 +571,8 @@ class LoadedGraph(google.protobuf.message.Message):
     graph_id: builtins.bytes
     memory_bytes: builtins.int
     """What the accelerator counts for it: of an emulated type the graph's weights, else the resident
-    memory that loading it added to the process.
+    memory that loading it added to the process. Graphs that share their variables are counted with
+    the first of them, and the others as 0.
     """
     load_us: builtins.int
     engine: builtins.str

@@ -15,7 +15,6 @@ from client_runtime.serving_wire.server_config_pb2 import BatchingParameters
 _MAX_BATCH_SIZE = 1000
 _MAX_ENQUEUED_BATCHES = 10
 # As the original calls its threads: without a parameters file, and with one that does not say.
-POOL_WITHOUT_FILE = "model_server_batch_threads"
 _POOL = "batch_threads"
 
 
