@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from accel_protocol.errors import Status
+from accel_protocol.errors import ConfigurationError, Status
 from client_runtime.serving.events import BatchEnded, Event, RunEnded, WarmedUp
 from client_runtime.serving.inference.accelerator_loader import AcceleratorLoader
+from client_runtime.serving.inference.fleet import discovered
 from client_runtime.serving.inference.local_loader import LocalLoader
 from client_runtime.serving.inference.options import ALL_ACCELERATORS, InferenceOptions
 from client_runtime.serving.inference.service import InferenceService
@@ -209,6 +210,13 @@ def test_the_graph_decides_what_fits(tmp_path: Path) -> None:
         with pytest.raises(ServingError, match="Incompatible shapes") as caught:
             served.predict(a=np.float32([1, 2]), b=np.float32([1, 2, 3]))
         assert caught.value.status is Status.INVALID_ARGUMENT
+
+
+def test_a_wrong_device_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not as a model that cannot be loaded, which is tried again for minutes."""
+    monkeypatch.setenv("EI_VISIBLE_DEVICES", "7")
+    with pytest.raises(ConfigurationError, match="EI_VISIBLE_DEVICES"):
+        discovered()
 
 
 def test_other_tensors_are_run_by_their_names(half: Path) -> None:

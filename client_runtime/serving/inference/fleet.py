@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -138,10 +139,13 @@ def _answers(attachment: Attachment) -> bool:
 def discovered() -> Fleet:
     """The accelerators that discovery finds and EI_VISIBLE_DEVICES lets be seen.
 
-    They are asked for their list when something is placed.
+    They are asked for their list now, and again when something is placed: an endpoint that is not
+    reached yet may be reached then.
 
     Raises:
-        ConfigurationError: there is nothing to connect to; the message lists what was tried.
+        ConfigurationError: there is nothing to connect to, the message lists what was tried; or the
+            variable names what is not there.
+        CredentialsError: the endpoint refuses the key.
     """
     endpoint = discover()
     keys = KeySource(endpoint.profile)
@@ -154,4 +158,6 @@ def discovered() -> Fleet:
             _log.info("the accelerators may not be listed, so one is used: %s", error.message)
             return [ANY]
 
+    with contextlib.suppress(BusyError, ConnectionLostError):
+        listed()
     return Fleet(listed, lambda one: Attachment(endpoint, keys, one or None))

@@ -14,7 +14,7 @@ from client_runtime.serving_wire.server_config_pb2 import BatchingParameters
 
 _MAX_BATCH_SIZE = 1000
 _MAX_ENQUEUED_BATCHES = 10
-# As the original calls its threads: without a parameters file, and with one that does not say.
+# As the original calls its threads where the file does not say.
 _POOL = "batch_threads"
 
 
