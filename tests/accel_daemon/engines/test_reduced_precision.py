@@ -45,9 +45,12 @@ def test_of_several_tensors_the_worst_counts() -> None:
     assert worst([]) == Error()
 
 
-@given(st_numpy.arrays(np.float32, 5, elements=st.floats(-1e6, 1e6, width=32)))
+NORMAL = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
+
+
+@given(st_numpy.arrays(np.float32, 5, elements=NORMAL))
 def test_rounding_to_16_bits_is_borne(value: np.ndarray[Any, Any]) -> None:
-    """By itself it is off by a 256th at most."""
+    """By itself it is off by a 256th at most; numbers of fewer bits than usual are left out."""
     import ml_dtypes
 
     error = error_of({"y": value}, {"y": value.astype(ml_dtypes.bfloat16).astype("f")})
