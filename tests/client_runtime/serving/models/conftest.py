@@ -17,6 +17,7 @@ from accel_protocol.errors import Status
 from accel_protocol.tensors import Array
 from client_runtime.serving.models.catalog import ServableCatalog
 from client_runtime.serving.models.ledger import LoadRules
+from client_runtime.serving.models.lifecycle import State
 from client_runtime.serving.models.options import CatalogOptions
 from client_runtime.serving.servable import Bounds, ServableId
 from client_runtime.serving.statuses import ServingError
@@ -125,6 +126,38 @@ def in_time() -> Bounds:
 
 
 Begin = Callable[..., ServableCatalog]
+
+
+def model_at(root: Path, name: str, *versions: str | int, fault: str | None = None) -> str:
+    """Make version folders, with a fault in each if there is one; the model's configuration."""
+    for version in versions:
+        folder = root / name / str(version)
+        folder.mkdir(parents=True)
+        if fault is not None:
+            (folder / "fault").write_text(fault)
+    return f"name: '{name}' base_path: '{root / name}'"
+
+
+def settle(catalog: ServableCatalog) -> None:
+    """Wait until all is served that is to be."""
+    settled = catalog.wait_until_settled(time.monotonic() + patience(20))
+    assert settled.is_good, settled.message()
+
+
+def states_of(catalog: ServableCatalog, name: str) -> dict[int, str]:
+    """The states of a model's versions; none of a model that is not known."""
+    try:
+        statuses = catalog.status(name, None).model_version_status
+    except ServingError:
+        return {}  # its base path has not been looked at yet
+    return {status.version: State(status.state).name for status in statuses}
+
+
+def refused(catalog: ServableCatalog, **wanted: object) -> tuple[Status, str]:
+    """How a request for a servable is refused."""
+    with pytest.raises(ServingError) as failure:
+        served(catalog, spec(**wanted))  # type: ignore[arg-type]
+    return failure.value.status, failure.value.message
 
 
 @pytest.fixture

@@ -17,54 +17,30 @@ from client_runtime.serving.models.labels import LabelRule
 from client_runtime.serving.models.ledger import LoadRules
 from client_runtime.serving.models.lifecycle import News, State
 from client_runtime.serving.servable import Bounds, ServableId
-from client_runtime.serving.statuses import ServingError, invalid
+from client_runtime.serving.statuses import ServingError
 from client_runtime.serving_wire.model_management_pb2 import ModelConfig, ModelServerConfig
 from tests.client_runtime.serving.models.conftest import (
     Begin,
     MemoryLoader,
-    config_of,
     configured,
     in_time,
+    model_at,
+    refused,
     served,
+    settle,
     spec,
+    states_of,
 )
 from tests.conftest import eventually, patience
 
 
-def _model(root: Path, name: str, *versions: str | int, fault: str | None = None) -> str:
-    """Make version folders, with a fault in each if there is one; the model's configuration."""
-    for version in versions:
-        folder = root / name / str(version)
-        folder.mkdir(parents=True)
-        if fault is not None:
-            (folder / "fault").write_text(fault)
-    return f"name: '{name}' base_path: '{root / name}'"
-
-
-def _settle(catalog: ServableCatalog) -> None:
-    settled = catalog.wait_until_settled(time.monotonic() + patience(20))
-    assert settled.is_good, settled.message()
-
-
-def _states(catalog: ServableCatalog, name: str) -> dict[int, str]:
-    try:
-        statuses = catalog.status(name, None).model_version_status
-    except ServingError:
-        return {}  # its base path has not been looked at yet
-    return {status.version: State(status.state).name for status in statuses}
-
-
-def _refused(catalog: ServableCatalog, **wanted: object) -> tuple[Status, str]:
-    with pytest.raises(ServingError) as failure:
-        served(catalog, spec(**wanted))  # type: ignore[arg-type]
-    return failure.value.status, failure.value.message
-
-
 def test_models_are_found_by_latest_version_and_label(begin: Begin, tmp_path: Path) -> None:
     """Several versions of one model, one of another."""
-    half = _model(tmp_path, "half", "007", 9) + " model_version_policy { all {} }"
+    half = model_at(tmp_path, "half", "007", 9) + " model_version_policy { all {} }"
     catalog = begin(
-        configured(half + " version_labels { key: 'old' value: 7 }", _model(tmp_path, "other", 1)),
+        configured(
+            half + " version_labels { key: 'old' value: 7 }", model_at(tmp_path, "other", 1)
+        ),
         label_rule=LabelRule.NEW_OR_SAME,
     )
     eventually(lambda: len(_loaded(catalog)) == 3)
@@ -80,26 +56,26 @@ def _loaded(catalog: ServableCatalog) -> list[tuple[str, int]]:
     return [
         (name, version)
         for name in catalog.names()
-        for version, state in _states(catalog, name).items()
+        for version, state in states_of(catalog, name).items()
         if state == "AVAILABLE"
     ]
 
 
 def test_what_is_not_there_is_told(begin: Begin, tmp_path: Path) -> None:
     """In the original's words."""
-    catalog = begin(configured(_model(tmp_path, "m", 1)))
-    _settle(catalog)
+    catalog = begin(configured(model_at(tmp_path, "m", 1)))
+    settle(catalog)
     not_found = Status.NOT_FOUND
-    assert _refused(catalog, name="x") == (not_found, "Servable not found for request: Latest(x)")
-    assert _refused(catalog, name="m", version=5) == (
+    assert refused(catalog, name="x") == (not_found, "Servable not found for request: Latest(x)")
+    assert refused(catalog, name="m", version=5) == (
         not_found,
         "Servable not found for request: Specific(m, 5)",
     )
-    assert _refused(catalog, name="m", label="l") == (
+    assert refused(catalog, name="m", label="l") == (
         Status.INVALID_ARGUMENT,
         "Unrecognized servable version label: l",
     )
-    assert _refused(catalog, name="") == (
+    assert refused(catalog, name="") == (
         Status.INVALID_ARGUMENT,
         "ModelSpec has no name specified.",
     )
@@ -107,10 +83,10 @@ def test_what_is_not_there_is_told(begin: Begin, tmp_path: Path) -> None:
 
 def test_states_are_told_the_newest_first(begin: Begin, tmp_path: Path) -> None:
     """With the error of a version that failed; of one version where one is named."""
-    fine = _model(tmp_path, "m", 1, 3) + " model_version_policy { all {} }"
-    _model(tmp_path, "m", 2, fault="broken")
+    fine = model_at(tmp_path, "m", 1, 3) + " model_version_policy { all {} }"
+    model_at(tmp_path, "m", 2, fault="broken")
     catalog = begin(configured(fine))
-    eventually(lambda: _states(catalog, "m") == {3: "AVAILABLE", 2: "END", 1: "AVAILABLE"})
+    eventually(lambda: states_of(catalog, "m") == {3: "AVAILABLE", 2: "END", 1: "AVAILABLE"})
     response = catalog.status("m", None)
     assert [status.version for status in response.model_version_status] == [3, 2, 1]
     assert all(status.HasField("status") for status in response.model_version_status)
@@ -130,8 +106,8 @@ def test_states_are_told_the_newest_first(begin: Begin, tmp_path: Path) -> None:
 
 def test_a_start_fails_with_what_failed(begin: Begin, tmp_path: Path, loader: MemoryLoader) -> None:
     """After all retries, and after every other model has settled too."""
-    broken = _model(tmp_path, "default", 123, fault="no saved_model.pb")
-    catalog = begin(configured(broken, _model(tmp_path, "good", 1)))
+    broken = model_at(tmp_path, "default", 123, fault="no saved_model.pb")
+    catalog = begin(configured(broken, model_at(tmp_path, "good", 1)))
     settled = catalog.wait_until_settled(time.monotonic() + patience(20))
     assert settled.message() == (
         "1 servable(s) did not become available: {{{name: default version: 123} due to error: "
@@ -158,15 +134,15 @@ def test_a_missing_base_path_is_waited_for(
     base_path.mkdir()
     eventually(lambda: "Did you forget to name your leaf directory" in caplog.text)
     (base_path / "1").mkdir()
-    _settle(catalog)
+    settle(catalog)
 
 
 def test_what_is_ready_can_be_served(begin: Begin, tmp_path: Path, loader: MemoryLoader) -> None:
     """One model has failed once and goes on trying, another one has no folder."""
     catalog = begin(
         configured(
-            _model(tmp_path, "broken", 1, fault="not yet"),
-            _model(tmp_path, "good", 1),
+            model_at(tmp_path, "broken", 1, fault="not yet"),
+            model_at(tmp_path, "good", 1),
             f"name: 'late' base_path: '{tmp_path / 'late'}'",
         ),
         LoadRules(retries=None, retry_interval=0.02),
@@ -188,18 +164,18 @@ def test_a_load_that_hangs_holds_up_nobody(
 ) -> None:
     """Other models come up and swap versions meanwhile."""
     loader.gate("slow", 1)
-    catalog = begin(configured(_model(tmp_path, "slow", 1), _model(tmp_path, "m", 1)))
+    catalog = begin(configured(model_at(tmp_path, "slow", 1), model_at(tmp_path, "m", 1)))
     eventually(lambda: ("m", 1) in _loaded(catalog))
-    _model(tmp_path, "m", 2)
-    eventually(lambda: _states(catalog, "m") == {2: "AVAILABLE", 1: "END"})
-    assert _states(catalog, "slow") == {1: "LOADING"}
+    model_at(tmp_path, "m", 2)
+    eventually(lambda: states_of(catalog, "m") == {2: "AVAILABLE", 1: "END"})
+    assert states_of(catalog, "slow") == {1: "LOADING"}
     assert not catalog.ready()
 
 
 def test_a_load_is_bounded_in_time(begin: Begin, tmp_path: Path, loader: MemoryLoader) -> None:
     """When its option says so."""
     loader.gate("m", 1)
-    catalog = begin(configured(_model(tmp_path, "m", 1)), load_seconds=0.05)
+    catalog = begin(configured(model_at(tmp_path, "m", 1)), load_seconds=0.05)
     settled = catalog.wait_until_settled(time.monotonic() + patience(20))
     assert settled.failed[ServableId("m", 1)].status is Status.DEADLINE_EXCEEDED
 
@@ -209,12 +185,12 @@ def test_a_load_that_waits_in_line_is_not_begun(
 ) -> None:
     """When it is not wanted any more."""
     gate = loader.gate("slow", 1)
-    slow, late = _model(tmp_path, "slow", 1), _model(tmp_path, "late", 1)
+    slow, late = model_at(tmp_path, "slow", 1), model_at(tmp_path, "late", 1)
     catalog = begin(configured(slow, late), load_threads=1)
-    eventually(lambda: _states(catalog, "late") == {1: "LOADING"})
+    eventually(lambda: states_of(catalog, "late") == {1: "LOADING"})
     catalog.remove_model("late", in_time())
     gate.set()
-    eventually(lambda: _states(catalog, "late") == {1: "END"})
+    eventually(lambda: states_of(catalog, "late") == {1: "END"})
     assert loader.loads == [ServableId("slow", 1)]
 
 
@@ -223,19 +199,19 @@ def test_a_servable_that_fails_to_close_has_ended(
 ) -> None:
     """There is nothing more to be done for it."""
     loader.closes_badly = True
-    catalog = begin(configured(_model(tmp_path, "m", 1)))
-    _settle(catalog)
+    catalog = begin(configured(model_at(tmp_path, "m", 1)))
+    settle(catalog)
     catalog.remove_model("m", in_time())
-    eventually(lambda: _states(catalog, "m") == {1: "END"})
+    eventually(lambda: states_of(catalog, "m") == {1: "END"})
 
 
 def test_two_names_of_a_version_are_warned_of_once(
     begin: Begin, tmp_path: Path, caplog: pytest.LogCaptureFixture, loader: MemoryLoader
 ) -> None:
     """Not at every look."""
-    catalog = begin(configured(_model(tmp_path, "m", "1", "01")))
-    _settle(catalog)
-    _model(tmp_path, "m", 2)
+    catalog = begin(configured(model_at(tmp_path, "m", "1", "01")))
+    settle(catalog)
+    model_at(tmp_path, "m", 2)
     eventually(lambda: served(catalog, spec("m")) == 2)
     warnings = [text for text in caplog.messages if text.startswith("Duplicate version")]
     assert len(warnings) == 1
@@ -245,8 +221,8 @@ def test_a_look_that_comes_late_says_nothing(
     begin: Begin, tmp_path: Path, loader: MemoryLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk was slow, and meanwhile the model was removed, or was looked at again."""
-    old, new = _model(tmp_path / "old", "m", 1), _model(tmp_path / "new", "m", 5)
-    gone, last = _model(tmp_path, "gone", 1), _model(tmp_path, "last")
+    old, new = model_at(tmp_path / "old", "m", 1), model_at(tmp_path / "new", "m", 5)
+    gone, last = model_at(tmp_path, "gone", 1), model_at(tmp_path, "last")
     gates = {name: threading.Event() for name in ("m", "gone", "last")}
     seen = threading.Semaphore(0)
     ended = threading.Semaphore(0)
@@ -264,7 +240,7 @@ def test_a_look_that_comes_late_says_nothing(
     catalog = begin(configured(old, gone, last), poll_seconds=0.0)
     assert seen.acquire(timeout=patience(20))
     catalog.reload(configured(new), in_time())
-    _model(tmp_path / "old", "m", 2)
+    model_at(tmp_path / "old", "m", 2)
     catalog.reload(configured(old), in_time())
     for gate in gates.values():
         gate.set()
@@ -278,7 +254,7 @@ def test_a_defect_in_the_loader_fails_one_load(
     begin: Begin, tmp_path: Path, loader: MemoryLoader
 ) -> None:
     """And is told with its kind."""
-    _model(tmp_path, "m", 1)
+    model_at(tmp_path, "m", 1)
     (tmp_path / "m" / "1" / "fault").mkdir()
     catalog = begin(configured(f"name: 'm' base_path: '{tmp_path / 'm'}'"))
     settled = catalog.wait_until_settled(time.monotonic() + patience(20))
@@ -288,40 +264,40 @@ def test_a_defect_in_the_loader_fails_one_load(
 
 def test_a_version_that_is_deleted_is_unloaded(begin: Begin, tmp_path: Path) -> None:
     """Down to none; and a base path that goes away changes nothing."""
-    kept, gone = _model(tmp_path, "kept", 1), _model(tmp_path, "gone", 1)
+    kept, gone = model_at(tmp_path, "kept", 1), model_at(tmp_path, "gone", 1)
     catalog = begin(configured(kept, gone))
-    _settle(catalog)
+    settle(catalog)
     (tmp_path / "kept").rename(tmp_path / "elsewhere")
     shutil.rmtree(tmp_path / "gone" / "1")
-    eventually(lambda: _states(catalog, "gone") == {1: "END"})
-    assert _refused(catalog, name="gone")[0] is Status.NOT_FOUND
+    eventually(lambda: states_of(catalog, "gone") == {1: "END"})
+    assert refused(catalog, name="gone")[0] is Status.NOT_FOUND
     assert served(catalog, spec("kept")) == 1
     (tmp_path / "gone" / "1").mkdir()
-    eventually(lambda: _states(catalog, "gone") == {1: "AVAILABLE"})
+    eventually(lambda: states_of(catalog, "gone") == {1: "AVAILABLE"})
 
 
 def test_a_servable_in_use_is_not_unloaded(begin: Begin, tmp_path: Path) -> None:
     """Nobody new gets it; it is closed when the last user has left."""
-    catalog = begin(configured(_model(tmp_path, "m", 1)))
-    _settle(catalog)
+    catalog = begin(configured(model_at(tmp_path, "m", 1)))
+    settle(catalog)
     with catalog.use(spec("m")) as first, catalog.use(spec("m")):
-        _model(tmp_path, "m", 2)
-        eventually(lambda: _states(catalog, "m") == {1: "UNLOADING", 2: "AVAILABLE"})
+        model_at(tmp_path, "m", 2)
+        eventually(lambda: states_of(catalog, "m") == {1: "UNLOADING", 2: "AVAILABLE"})
         assert first.run("", {}, Bounds())["version"] == 1
         assert served(catalog, spec("m")) == 2
-        assert _refused(catalog, name="m", version=1)[0] is Status.NOT_FOUND
-    eventually(lambda: _states(catalog, "m") == {1: "END", 2: "AVAILABLE"})
+        assert refused(catalog, name="m", version=1)[0] is Status.NOT_FOUND
+    eventually(lambda: states_of(catalog, "m") == {1: "END", 2: "AVAILABLE"})
     with pytest.raises(ServingError):
         first.run("", {}, Bounds())
 
 
 def test_users_that_never_leave_are_waited_for_with_a_bound(begin: Begin, tmp_path: Path) -> None:
     """Memory comes back in the end."""
-    catalog = begin(configured(_model(tmp_path, "m", 1)), LoadRules(users=0.1))
-    _settle(catalog)
+    catalog = begin(configured(model_at(tmp_path, "m", 1)), LoadRules(users=0.1))
+    settle(catalog)
     with catalog.use(spec("m")):
-        _model(tmp_path, "m", 2)
-        eventually(lambda: _states(catalog, "m") == {1: "END", 2: "AVAILABLE"})
+        model_at(tmp_path, "m", 2)
+        eventually(lambda: states_of(catalog, "m") == {1: "END", 2: "AVAILABLE"})
 
 
 @pytest.mark.parametrize(("poll_seconds", "loads"), [(0.0, [1]), (-1.0, [])])
@@ -329,142 +305,19 @@ def test_polling_can_be_left_out(
     begin: Begin, tmp_path: Path, loader: MemoryLoader, poll_seconds: float, loads: list[int]
 ) -> None:
     """0: one look at the start; negative: not even that."""
-    catalog = begin(configured(_model(tmp_path, "m", 1)), poll_seconds=poll_seconds)
+    catalog = begin(configured(model_at(tmp_path, "m", 1)), poll_seconds=poll_seconds)
     settled = catalog.wait_until_settled(time.monotonic() + (patience(20) if loads else 0.2))
     assert settled.is_good == bool(loads)
-    _model(tmp_path, "m", 2)
+    model_at(tmp_path, "m", 2)
     time.sleep(0.1)
     assert [id_.version for id_ in loader.loads] == loads
-
-
-def test_a_reload_returns_when_new_models_are_there(
-    begin: Begin, tmp_path: Path, loader: MemoryLoader
-) -> None:
-    """Also without polling; those not named are unloaded, and can come again."""
-    old, new = configured(_model(tmp_path, "old", 1)), configured(_model(tmp_path, "new", 1))
-    catalog = begin(old, poll_seconds=0.0)
-    _settle(catalog)
-    for config, serves, served_not in [(new, "new", "old"), (old, "old", "new")]:
-        catalog.reload(config, in_time())
-        assert served(catalog, spec(serves)) == 1
-        assert _refused(catalog, name=served_not)[0] is Status.NOT_FOUND
-        assert catalog.names() == [serves]
-        assert catalog.config() == config
-        eventually(lambda gone=served_not: _states(catalog, gone) == {1: "END"})
-    catalog.reload(old, in_time())
-    catalog.reload(configured(), in_time())
-    assert catalog.names() == []
-
-
-def test_a_reload_moves_a_model(begin: Begin, tmp_path: Path) -> None:
-    """To another base path, and to another policy."""
-    one, two = _model(tmp_path / "a", "m", 123), _model(tmp_path / "b", "m", 123, 124)
-    catalog = begin(configured(one))
-    _settle(catalog)
-    catalog.reload(configured(two), in_time())
-    eventually(lambda: _states(catalog, "m") == {123: "END", 124: "AVAILABLE"})
-    catalog.reload(configured(two + " model_version_policy { all {} }"), in_time())
-    eventually(lambda: _states(catalog, "m") == {123: "AVAILABLE", 124: "AVAILABLE"})
-    catalog.reload(configured(one), in_time())
-    eventually(lambda: _states(catalog, "m") == {123: "AVAILABLE", 124: "END"})
-
-
-def test_a_reload_tells_which_models_failed(begin: Begin, tmp_path: Path) -> None:
-    """The others are served all the same."""
-    catalog = begin(configured())
-    broken = _model(tmp_path, "broken", 4, fault="broken")
-    with pytest.raises(ServingError) as failure:
-        catalog.reload(configured(broken, _model(tmp_path, "good", 1)), in_time())
-    assert failure.value.status is Status.INTERNAL
-    assert failure.value.message == (
-        "1 model(s) did not become available: {{{name: broken version: 4} due to error: "
-        "NOT_FOUND: broken}, }"
-    )
-    assert served(catalog, spec("good")) == 1
-
-
-def test_a_reload_is_bounded(begin: Begin, tmp_path: Path) -> None:
-    """In time, and by its cancellation; it tells what was waited for."""
-    catalog = begin(configured())
-    config = configured(f"name: 'm' base_path: '{tmp_path / 'm'}'")
-    with pytest.raises(ServingError, match="Could not find base path") as failure:
-        catalog.reload(config, Bounds(time.monotonic() + 0.05))
-    assert failure.value.status is Status.DEADLINE_EXCEEDED
-    catalog.reload(configured(), in_time())
-    bounds = Bounds()
-    bounds.cancellation.cancel()
-    with pytest.raises(ServingError) as failure:
-        catalog.reload(config, bounds)
-    assert failure.value.status is Status.CANCELLED
-
-
-def test_one_model_can_be_put_and_removed(begin: Begin, tmp_path: Path) -> None:
-    """The others stay as they are."""
-    catalog = begin(configured(_model(tmp_path, "kept", 1)), poll_seconds=0.0)
-    _settle(catalog)
-    (model,) = configured(_model(tmp_path, "m", 1, 2)).model_config_list.config
-    catalog.put_model(model, in_time())
-    assert (served(catalog, spec("m")), served(catalog, spec("kept"))) == (2, 1)
-    model.model_version_policy.specific.versions.append(1)
-    catalog.put_model(model, in_time())
-    eventually(lambda: _states(catalog, "m") == {1: "AVAILABLE", 2: "END"})
-    catalog.remove_model("m", in_time())
-    assert catalog.names() == ["kept"]
-    with pytest.raises(ServingError, match="Model m is not served") as failure:
-        catalog.remove_model("m", in_time())
-    assert failure.value.status is Status.NOT_FOUND
-    model.base_path = "relative"
-    with pytest.raises(ServingError, match="to have an absolute path"):
-        catalog.put_model(model, in_time())
-    assert catalog.names() == ["kept"]
-
-
-def test_a_configuration_may_be_refused_by_others(begin: Begin, tmp_path: Path) -> None:
-    """Then nothing of it is served."""
-
-    def check(model: ModelConfig) -> None:
-        if model.name == "worse":
-            raise invalid("not this one")
-
-    catalog = begin(configured(_model(tmp_path, "m", 1)), check=check)
-    both = configured(_model(tmp_path, "new", 1), _model(tmp_path, "worse", 1))
-    with pytest.raises(ServingError, match="not this one"):
-        catalog.reload(both, in_time())
-    assert catalog.names() == ["m"]
-
-
-@pytest.mark.parametrize("text", ["", "custom_model_config {}"])
-def test_a_reload_takes_lists_only(begin: Begin, text: str) -> None:
-    """As the original says."""
-    catalog = begin(configured())
-    with pytest.raises(ServingError) as failure:
-        catalog.reload(config_of(text), in_time())
-    assert failure.value.message == (
-        "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList "
-        "is currently supported"
-    )
-
-
-def test_a_wrong_reload_changes_nothing(begin: Begin, tmp_path: Path) -> None:
-    """Neither models nor labels."""
-    model = _model(tmp_path, "m", 1)
-    catalog = begin(configured(model))
-    _settle(catalog)
-    label = model + " version_labels { key: '%s' value: %d }"
-    catalog.reload(configured(label % ("stable", 1)), in_time())
-    before = catalog.config()
-    for wrong in [configured(model, model), configured(label % ("stable", 2))]:
-        with pytest.raises(ServingError):
-            catalog.reload(wrong, in_time())
-    assert served(catalog, spec("m", label="stable")) == 1
-    assert catalog.config() == before
 
 
 def test_a_label_in_the_first_configuration_fails_the_start(
     loader: MemoryLoader, tmp_path: Path
 ) -> None:
     """No version is available yet; nothing is begun."""
-    model = _model(tmp_path, "m", 1) + " version_labels { key: 'stable' value: 1 }"
+    model = model_at(tmp_path, "m", 1) + " version_labels { key: 'stable' value: 1 }"
     catalog = ServableCatalog(configured(model), loader)
     with pytest.raises(ServingError, match="Request to assign label to version 1 of model m"):
         catalog.start()
@@ -476,58 +329,23 @@ def test_labels_can_wait_for_their_versions(
     begin: Begin, tmp_path: Path, loader: MemoryLoader
 ) -> None:
     """From the first configuration on."""
-    model = _model(tmp_path, "m", 1) + " version_labels { key: 'stable' value: 1 }"
+    model = model_at(tmp_path, "m", 1) + " version_labels { key: 'stable' value: 1 }"
     gate = loader.gate("m", 1)
     catalog = begin(configured(model), label_rule=LabelRule.WHEN_AVAILABLE)
-    assert _refused(catalog, name="m", label="stable")[0] is Status.INVALID_ARGUMENT
+    assert refused(catalog, name="m", label="stable")[0] is Status.INVALID_ARGUMENT
     gate.set()
-    _settle(catalog)
+    settle(catalog)
     assert served(catalog, spec("m", label="stable")) == 1
 
 
 def test_a_flag_allows_labels_of_versions_that_are_absent(begin: Begin, tmp_path: Path) -> None:
     """The label is known, the version is not."""
-    model = _model(tmp_path, "m", 1) + " version_labels { key: 'next' value: 5 }"
+    model = model_at(tmp_path, "m", 1) + " version_labels { key: 'next' value: 5 }"
     catalog = begin(configured(model), label_rule=LabelRule.NEW_OR_SAME)
-    assert _refused(catalog, name="m", label="next") == (
+    assert refused(catalog, name="m", label="next") == (
         Status.NOT_FOUND,
         "Servable not found for request: Specific(m, 5)",
     )
-
-
-def test_the_configuration_file_is_followed(
-    begin: Begin, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What is wrong in it is logged, and the old one stays; it wins over a reload."""
-    file = tmp_path / "models.config"
-    first, second = _model(tmp_path, "first", 1), _model(tmp_path, "second", 1)
-    _write(file, configured(first))
-    told: list[ModelServerConfig] = []
-    catalog = begin(
-        configured(first), config_file=file, config_poll_seconds=0.02, configured=told.append
-    )
-    _settle(catalog)
-    faults = {
-        "nonsense": "Failed to read ModelServerConfig file: Invalid protobuf file",
-        str(configured(second, second)): "Illegal to list model second multiple times",
-        "custom_model_config {}": "Cannot transition to requested config",
-    }
-    for text, message in faults.items():
-        file.write_text(text)
-        eventually(lambda message=message: message in caplog.text)
-    file.unlink()
-    eventually(lambda: f"{file}; No such file or directory" in caplog.text)
-    file.write_text("")
-    catalog.reload(configured(second), in_time())
-    assert catalog.names() == ["second"]
-    _write(file, configured(first))
-    eventually(lambda: catalog.names() == ["first"] and catalog.ready())
-    time.sleep(0.1)
-    assert told == [configured(first), configured(second), configured(first)]
-
-
-def _write(file: Path, config: ModelServerConfig) -> None:
-    file.write_text(str(config))
 
 
 def test_events_are_told_in_order(begin: Begin, tmp_path: Path) -> None:
@@ -540,7 +358,7 @@ def test_events_are_told_in_order(begin: Begin, tmp_path: Path) -> None:
         raise RuntimeError("an observer's own fault")
 
     gate = threading.Event()
-    made = _model(tmp_path, "m", 1)
+    made = model_at(tmp_path, "m", 1)
     catalog = begin(configured(), observe=lambda news: gate.wait() and observe(news))
     gate.set()
     catalog.reload(configured(made), in_time())
@@ -559,7 +377,7 @@ def test_configurations_are_told(begin: Begin, tmp_path: Path) -> None:
         raise RuntimeError("an observer's own fault")
 
     catalog = begin(configured(), configured=configured_)
-    config = configured(_model(tmp_path, "m", 1))
+    config = configured(model_at(tmp_path, "m", 1))
     catalog.reload(config, in_time())
     config.model_config_list.config[0].base_path = "relative"
     with pytest.raises(ServingError):
@@ -574,7 +392,7 @@ def test_a_failed_try_is_told(
 ) -> None:
     """With its error, to the observer and in the log."""
     told: list[News] = []
-    broken = configured(_model(tmp_path, "m", 1, fault="broken"))
+    broken = configured(model_at(tmp_path, "m", 1, fault="broken"))
     with caplog.at_level(logging.ERROR):
         begin(broken, observe=told.append)
         eventually(lambda: told and told[-1].state is State.END)
@@ -588,26 +406,26 @@ def test_a_failed_try_is_told(
 
 def test_closing_waits_for_users_and_frees_all(begin: Begin, tmp_path: Path) -> None:
     """Nobody new comes in."""
-    catalog = begin(configured(_model(tmp_path, "m", 1)))
-    _settle(catalog)
+    catalog = begin(configured(model_at(tmp_path, "m", 1)))
+    settle(catalog)
     with catalog.use(spec("m")) as servable:
         closing = threading.Thread(target=catalog.close, args=(patience(20),))
         closing.start()
         eventually(lambda: not catalog.ready())
-        assert _refused(catalog, name="m")[0] is Status.UNAVAILABLE
+        assert refused(catalog, name="m")[0] is Status.UNAVAILABLE
         assert servable.run("", {}, Bounds())["version"] == 1
         assert closing.is_alive()
     closing.join(patience(20))
     assert not closing.is_alive()
-    assert _states(catalog, "m") == {1: "END"}
+    assert states_of(catalog, "m") == {1: "END"}
 
 
 def test_closing_does_not_wait_for_ever(begin: Begin, tmp_path: Path, loader: MemoryLoader) -> None:
     """Not for users that stay, and a load that is under way is cancelled."""
     loader.gate("slow", 1)
-    catalog = begin(configured(_model(tmp_path, "m", 1), _model(tmp_path, "slow", 1)))
+    catalog = begin(configured(model_at(tmp_path, "m", 1), model_at(tmp_path, "slow", 1)))
     eventually(lambda: ("m", 1) in _loaded(catalog))
-    eventually(lambda: _states(catalog, "slow") == {1: "LOADING"})
+    eventually(lambda: states_of(catalog, "slow") == {1: "LOADING"})
     with catalog.use(spec("m")):
         assert catalog.close(0.05)
-    assert _states(catalog, "slow") == {1: "END"}
+    assert states_of(catalog, "slow") == {1: "END"}
