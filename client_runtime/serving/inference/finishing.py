@@ -6,8 +6,6 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from google.protobuf import text_format
-
 from client_runtime.serving.inference import warming
 from client_runtime.serving.inference.batching.batcher import Batcher, BatchSource
 from client_runtime.serving.inference.batching.rules import (
@@ -22,6 +20,7 @@ from client_runtime.serving.inference.loaded import LoadedVersion
 from client_runtime.serving.inference.options import InferenceOptions
 from client_runtime.serving.servable import Bounds, ServableId
 from client_runtime.serving.statuses import invalid
+from client_runtime.serving.text_files import TextFileError, read_text_file
 from client_runtime.serving_wire.server_config_pb2 import BatchingParameters
 from client_runtime.serving_wire.signatures_pb2 import SignatureDef
 
@@ -94,13 +93,9 @@ class Finisher:
         if not self._options.batching_per_model:
             return self._common_rules
         path = folder / _PARAMETERS_FILE
-        try:
-            text = path.read_bytes()
-        except FileNotFoundError:
+        if not path.exists():
             return None
-        except OSError as error:
-            raise invalid(f"{path} cannot be read: {error.strerror}") from error
         try:
-            return rules_of(text_format.Parse(text, BatchingParameters()))
-        except (text_format.ParseError, UnicodeDecodeError) as error:
-            raise invalid(f"Invalid protobuf file: '{path}' ({error})") from error
+            return rules_of(read_text_file(str(path), BatchingParameters))
+        except TextFileError as error:
+            raise invalid(f"{error.message} ({error.detail})") from error

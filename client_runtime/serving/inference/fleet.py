@@ -108,16 +108,22 @@ class Fleet:
 
     def release(self, seat: Seat, graph_id: bytes) -> None:
         """It is used once less; unused, it is unloaded, if the accelerator can be reached."""
-        key = seat.accelerator, graph_id
-        with self._lock:
-            self._holds[key] -= 1
-            if self._holds[key]:
-                return
-            del self._holds[key]
+        if not self.forget(seat, graph_id):
+            return
         try:
             seat.attachment.unload(graph_id, _UNLOAD_SECONDS)
         except AcceleratorError as error:
             _log.warning("graph %s was not unloaded: %s", graph_id.hex()[:12], error.message)
+
+    def forget(self, seat: Seat, graph_id: bytes) -> bool:
+        """It is used once less, and was perhaps never loaded; whether nobody uses it any more."""
+        key = seat.accelerator, graph_id
+        with self._lock:
+            self._holds[key] -= 1
+            if self._holds[key]:
+                return False
+            del self._holds[key]
+            return True
 
     def close(self) -> None:
         """Close all connections."""

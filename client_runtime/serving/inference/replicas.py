@@ -65,7 +65,13 @@ class Replica:
         with self._lock:
             self._held.append(bundle.graph_id)
         call = Call(bundle.graph_id, {}, bounds.give_up_at, bounds.cancellation)
-        attachment.prepare(bundle, call)
+        try:
+            attachment.prepare(bundle, call)
+        except BaseException:
+            # Without asking the accelerator to unload it: the request's time may be over.
+            if self._dropped(bundle.graph_id):
+                self._fleet.forget(self.seat, bundle.graph_id)
+            raise
 
         def connect() -> Attachment:
             return attachment
@@ -98,13 +104,21 @@ class Replica:
 
     def _keep(self, graph_id: bytes, model: RemoteModel) -> None:
         with self._lock:
+            # Another request may have loaded it meanwhile, and it is held twice then.
+            surplus = graph_id if graph_id in self._extra else None
             self._extra[graph_id] = model
-            oldest = None
             if len(self._extra) > _MOST_EXTRA_GRAPHS:
-                oldest, _ = self._extra.popitem(last=False)
-                self._held.remove(oldest)
-        if oldest is not None:
-            self._fleet.release(self.seat, oldest)
+                surplus, _ = self._extra.popitem(last=False)
+        if surplus is not None and self._dropped(surplus):
+            self._fleet.release(self.seat, surplus)
+
+    def _dropped(self, graph_id: bytes) -> bool:
+        """Take one hold out of ours; False where all were let go of meanwhile."""
+        with self._lock:
+            if graph_id not in self._held:
+                return False
+            self._held.remove(graph_id)
+            return True
 
     def unload(self) -> None:
         """Let go of all graphs; what nobody else uses is unloaded from the accelerator."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from accel_protocol.errors import AccessDeniedError, BusyError, ConnectionLostEr
 from client_runtime.serving.inference import placement
 from client_runtime.serving.inference.fleet import Fleet, Seat
 from client_runtime.serving.inference.options import ALL_ACCELERATORS, InferenceOptions
+from client_runtime.serving.inference.replicas import Replica
+from client_runtime.serving.servable import Bounds
 
 
 class Connection:
@@ -36,6 +39,10 @@ class Connection:
         if not isinstance(self.error, BusyError):
             assert self.error is not None
             raise self.error
+
+    def prepare(self, bundle: object, call: object) -> int:
+        """See `Attachment.prepare`: the connection ends meanwhile."""
+        raise ConnectionLostError("cut")
 
     def unload(self, graph_id: bytes, timeout: float) -> None:
         """See `Attachment.unload`."""
@@ -130,3 +137,17 @@ def test_a_models_own_count_of_replicas_comes_before_the_default() -> None:
     """By its name."""
     options = InferenceOptions(replicas={"m": 3}, default_replicas=2)
     assert (options.replicas_of("m"), options.replicas_of("n")) == (3, 2)
+
+
+def test_a_graph_that_cannot_be_loaded_is_not_held() -> None:
+    """Else each request for it would leave something behind."""
+    one = Connection("a")
+    chosen = fleet(one)
+    replica = Replica(chosen, chosen.place(1, 1)[0])
+    graph: Any = SimpleNamespace(bundle=SimpleNamespace(graph_id=b"g"), model=None)
+
+    with pytest.raises(ConnectionLostError):
+        replica.run_extra(graph, {}, Bounds())
+    replica.unload()
+
+    assert one.unloaded == []
